@@ -1,0 +1,86 @@
+# Three kinds of target: the core library (no Node inside), the addon (the only code that knows Node),
+# and, with -Dwith_tests=1, the test and fuzz executables. scripts/build-native.mjs calls it.
+{
+  "variables": {
+    "with_addon%": 1,
+    "with_tests%": 0,
+    "with_fuzzers%": 0,
+    "sanitize%": "none",
+    "openssl_include%": "",
+    "liburing_library%": "-l:liburing.a"
+  },
+  "target_defaults": {
+    "default_configuration": "Release",
+    "configurations": {"Release": {}, "Debug": {}},
+    "cflags!": ["-fno-exceptions"],
+    "cflags_cc!": ["-std=gnu++17", "-std=gnu++20", "-fno-exceptions"],
+    "cflags_cc": [
+      "-std=c++20", "-fno-exceptions", "-fno-rtti", "-fPIC", "-g", "-O2",
+      "-Wall", "-Wextra", "-Wshadow", "-Wconversion", "-Wno-sign-conversion", "-Werror",
+      "-Wno-missing-field-initializers"
+    ],
+    "include_dirs": ["native"],
+    "defines": ["_GNU_SOURCE", "JSON_NOEXCEPTION=1"],
+    "conditions": [
+      ["openssl_include!=''", {"include_dirs": ["<(openssl_include)"]}],
+      ["sanitize=='address'", {
+        "cflags_cc": ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer", "-O1"],
+        "ldflags": ["-fsanitize=address,undefined"]
+      }],
+      ["sanitize=='thread'", {
+        "cflags_cc": ["-fsanitize=thread", "-O1", "-Wno-tsan"],
+        "ldflags": ["-fsanitize=thread"]
+      }],
+      ["sanitize=='fuzzer'", {
+        "cflags_cc": ["-fsanitize=address,undefined,fuzzer-no-link", "-fno-sanitize-recover=all", "-O1"],
+        "ldflags": ["-fsanitize=address,undefined"]
+      }]
+    ]
+  },
+  "targets": [
+    {
+      "target_name": "core",
+      "type": "static_library",
+      "sources": ["<!@(find native -name *.cc -not -path native/addon/*)"],
+      "standalone_static_library": 1
+    }
+  ],
+  "conditions": [
+    ["with_addon==1", {
+      "targets": [{
+        "target_name": "aurochs",
+        "type": "loadable_module",
+        "product_extension": "node",
+        "dependencies": ["core"],
+        "sources": ["<!@(find native/addon -name *.cc)"],
+        "cflags_cc!": ["-Wconversion", "-Wshadow", "-Wextra"],
+        "cflags_cc": ["-isystem <!(node -p \"require('node-addon-api').include_dir\")"],
+        "defines": ["NAPI_VERSION=8", "NODE_ADDON_API_DISABLE_DEPRECATED", "NAPI_DISABLE_CPP_EXCEPTIONS"],
+        "libraries": ["<(liburing_library)"]
+      }]
+    }],
+    ["with_tests==1", {
+      "targets": [
+        {
+          "target_name": "unit_tests",
+          "type": "executable",
+          "dependencies": ["core"],
+          "include_dirs": ["test/native"],
+          "sources": ["<!@(find test/native/unit test/native/support -name *.cc)"],
+          "libraries": ["-lgtest", "-lgmock", "-lgtest_main", "<(liburing_library)", "-lssl", "-lcrypto", "-lpthread"]
+        },
+        {
+          "target_name": "sim_tests",
+          "type": "executable",
+          "dependencies": ["core"],
+          "include_dirs": ["test/native"],
+          "sources": ["<!@(find test/native/sim test/native/support -name *.cc)"],
+          "libraries": ["-lgtest", "-lgmock", "-lgtest_main", "<(liburing_library)", "-lssl", "-lcrypto", "-lpthread"]
+        }
+      ]
+    }],
+    ["with_fuzzers==1", {
+      "targets": []
+    }]
+  ]
+}

@@ -1,0 +1,72 @@
+// The iSCSI target node of this agent (RFC 7143): portals that listen, and targets with one logical
+// unit (LUN 1) each. A connection logs in on the portal's loop; once it names a target it moves to
+// that target's loop and stays there, so the hot path takes no lock.
+//
+// Thread:    any; callbacks run on the loop given to Create.
+// Ownership: the server does not own devices; RemoveTarget's callback gives a device back.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "block/block_device.h"
+#include "io/event_loop.h"
+#include "scsi/logical_unit.h"
+
+namespace aurochs::iscsi {
+
+struct ChapCredentials {
+  std::string user;
+  std::string secret;  // 12 to 256 bytes (RFC 7143, 9.2.1: no less than 96 bits)
+};
+
+struct TargetConfig {
+  std::string name;                              // IQN
+  scsi::UnitIdentity identity;
+  std::optional<ChapCredentials> chap;           // the initiator must know these
+  std::optional<ChapCredentials> mutual_chap;    // what we answer when it asks us; needs `chap`
+  std::vector<std::string> initiators;           // allowed initiator names; empty: all
+};
+
+struct SessionInfo {
+  std::string target;
+  std::string initiator;
+  std::string address;  // "127.0.0.1:40312"
+  uint16_t tsih = 0;
+};
+
+class Server {
+ public:
+  using Done = std::function<void(Status)>;
+  struct Events {
+    std::function<void(const SessionInfo&)> session_opened;  // on the session's loop
+    std::function<void(const SessionInfo&)> session_closed;
+  };
+
+  static std::unique_ptr<Server> Create(EventLoop& portal_loop, Events events);
+  virtual ~Server() = default;  // Only after Close.
+
+  // Listens on "HOST:PORT" ("[::1]:3260" too; port 0 takes a free one). Returns the address in use;
+  // kBusy names the address when the port is taken. Call before targets are added.
+  virtual Result<std::string> Listen(const std::string& portal) = 0;
+
+  // Discovery needs these when set; otherwise it is open and lists what the initiator may see.
+  virtual void SetDiscoveryAuth(std::optional<ChapCredentials> chap,
+                                std::optional<ChapCredentials> mutual) = 0;
+
+  // Offers `device`, which belongs to `device_loop`. kAlreadyExists if the name is taken.
+  virtual Status AddTarget(TargetConfig config, BlockDevice& device, EventLoop& device_loop) = 0;
+  // Ends its sessions (asynchronous logout request, then close), waits for their commands.
+  virtual void RemoveTarget(const std::string& name, Done done) = 0;
+  virtual std::vector<SessionInfo> Sessions() const = 0;
+
+  // Stops listening, ends every session, frees every target.
+  virtual void Close(Done done) = 0;
+};
+
+}  // namespace aurochs::iscsi

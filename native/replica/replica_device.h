@@ -1,0 +1,104 @@
+// One replica as a block device: a directory of sparse layers, opened.
+//
+// Thread:    the device belongs to `loop`; every method and every callback runs on its thread.
+//            Blocking work (metadata, merges, cold reads) runs elsewhere and comes back.
+// Ownership: owns the directory's lock and files until Close has called back.
+// Format:    docs/replica-format.md. Rules: D1-D5, W1.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "block/block_device.h"
+#include "io/directory.h"
+#include "io/event_loop.h"
+
+namespace aurochs {
+
+struct SnapshotInfo {
+  std::string id;      // UUID, chosen by the caller
+  std::string name;    // for people; unique in the volume
+  std::string parent;  // id of the snapshot below; empty at the base
+  uint64_t created_unix_ms = 0;
+  uint64_t size_bytes = 0;       // of the volume when it was taken
+  uint64_t allocated_bytes = 0;  // taken on disk by this layer alone
+  bool removing = false;         // deletion asked for; its merge waits or runs
+};
+
+struct ReplicaInfo {
+  std::string volume_id;
+  std::string replica_id;
+  uint64_t size_bytes = 0;
+  uint64_t epoch = 0;
+  std::string head_parent;  // id of the snapshot that the head stands on; empty if none
+  uint64_t head_allocated_bytes = 0;
+  std::vector<SnapshotInfo> snapshots;  // parents before children
+};
+
+struct ReplicaCreateOptions {
+  std::string volume_id;
+  std::string replica_id;
+  uint64_t size_bytes = 0;  // multiple of 4 KiB
+};
+
+// One range in which two states of a volume may differ, and what the newer one holds there.
+struct DiffRun {
+  Extent extent;
+  AllocationState state;  // kHole: reads as zeros in the newer one.
+};
+
+// Creates `name` below `disk`, durably. Blocks. Leaves nothing behind if it fails or is interrupted.
+// kOutOfRange names the largest size when the file system cannot hold the file.
+Status CreateReplica(Directory& disk, std::string_view name, const ReplicaCreateOptions& options);
+// Removes a closed replica's directory; what an interruption leaves is removed by calling again. Blocks.
+Status RemoveReplica(Directory& disk, std::string_view name);
+
+class ReplicaDevice : public BlockDevice {
+ public:
+  using Done = std::function<void(Status)>;
+
+  // Opens with the engine's epoch, which is stored before the callback (W1); kStaleEpoch if the
+  // replica has seen a higher one, kBusy if another process has it open, kCorruption by D2.
+  // Resumes merges that were under way.
+  static void Open(EventLoop& loop, std::unique_ptr<Directory> directory, uint64_t epoch,
+                   std::function<void(Result<std::unique_ptr<ReplicaDevice>>)> done);
+
+  // Every method below may be called while requests are in flight, unless it says otherwise.
+
+  // Freezes the head; durable when done. Cost independent of the volume's size.
+  virtual void TakeSnapshot(std::string id, std::string name, uint64_t created_unix_ms,
+                            Done done) = 0;
+  // Replaces the head by an empty one above snapshot `id`. Waits for requests in flight and holds
+  // back later ones, but only makes sense while no initiator has the volume open.
+  virtual void Revert(std::string id, Done done) = 0;
+  // Marks the snapshot as removing and calls back when that is durable. The merge follows in the
+  // background; `merged` (may be empty) hears its end, `progress` its share done from 0 to 1.
+  // A snapshot with several children merges once all but one are gone.
+  virtual void DeleteSnapshot(std::string id, Done done, Done merged,
+                              std::function<void(double)> progress) = 0;
+  // Grows the volume; observers of info() hear of it.
+  virtual void Expand(uint64_t size_bytes, Done done) = 0;
+  // The runs of [offset, end of volume) where `newer` (empty: the head) may differ from `older`
+  // (empty: an empty volume), at most `runs_max` of them, and where to go on; nullopt at the end.
+  struct DiffPage {
+    std::vector<DiffRun> runs;
+    std::optional<uint64_t> next_offset_bytes;
+  };
+  virtual void Diff(std::string older, std::string newer, uint64_t offset_bytes, uint32_t runs_max,
+                    std::function<void(Result<DiffPage>)> done) = 0;
+  virtual void Describe(std::function<void(Result<ReplicaInfo>)> done) = 0;
+
+  // Whether data was lost below us (D4); then every write and flush fails with kIo.
+  virtual bool failed() const = 0;
+
+  // No request may be submitted after this call. Waits for those in flight, stops the merge between
+  // two steps, flushes, closes. The device may be destroyed once `done` was called.
+  virtual void Close(Done done) = 0;
+};
+
+}  // namespace aurochs

@@ -1,0 +1,143 @@
+/**
+ * The exact type of the native addon (native/addon). Sizes and offsets are bytes as bigint; times are
+ * milliseconds since 1970 as number. Every promise rejects with an Error whose `code` is an ErrorCode.
+ *
+ * The addon owns its threads: no call blocks JavaScript, and no I/O of an export waits for it.
+ */
+
+export interface HostOptions {
+  /** Number of data-path loops; volumes are spread over them. */
+  loops: number;
+  /** 'auto' takes io_uring where the kernel allows it. */
+  ioBackend: 'auto' | 'io_uring' | 'epoll';
+}
+
+export interface ChapCredentials {
+  user: string;
+  secret: string;
+}
+
+export interface DiskProbe {
+  fileSystem: string;
+  freeBytes: bigint;
+  totalBytes: bigint;
+  /** The largest file, and so the largest volume, that the file system can hold. */
+  fileBytesMax: bigint;
+  canShareExtents: boolean;
+}
+
+export interface NativeSnapshot {
+  id: string;
+  name: string;
+  /** Id of the snapshot below; empty at the base. */
+  parent: string;
+  createdUnixMs: number;
+  sizeBytes: bigint;
+  allocatedBytes: bigint;
+  removing: boolean;
+}
+
+export interface NativeReplica {
+  volumeId: string;
+  replicaId: string;
+  sizeBytes: bigint;
+  epoch: bigint;
+  headParent: string;
+  headAllocatedBytes: bigint;
+  snapshots: NativeSnapshot[];
+  /** Data was lost below (D4); writes fail until the replica is rebuilt. */
+  failed: boolean;
+}
+
+export interface DiffPage {
+  runs: { offsetBytes: bigint; lengthBytes: bigint; state: 'data' | 'hole' }[];
+  /** Where to go on; null at the end of the volume. */
+  nextOffsetBytes: bigint | null;
+}
+
+export interface FsckFinding {
+  severity: 'error' | 'warning';
+  message: string;
+}
+
+export interface IscsiExport {
+  targetName: string;
+  serial: string;
+  readOnly: boolean;
+  chap: ChapCredentials | null;
+  mutualChap: ChapCredentials | null;
+  initiators: string[];
+}
+
+export interface NbdExport {
+  name: string;
+  description: string;
+  readOnly: boolean;
+}
+
+export interface NbdTls {
+  certificateFile: string;
+  keyFile: string;
+  clientCaFile: string;
+  required: boolean;
+}
+
+export interface SessionInfo {
+  frontend: 'iscsi' | 'nbd';
+  /** Target name or export name. */
+  export: string;
+  initiator: string;
+  address: string;
+}
+
+export type NativeEvent =
+  | { type: 'log'; level: 'debug' | 'info' | 'warn' | 'error'; component: string; message: string }
+  | { type: 'sessionOpened' | 'sessionClosed'; session: SessionInfo }
+  | { type: 'mergeProgress'; volumeId: string; snapshotId: string; share: number }
+  | { type: 'mergeDone'; volumeId: string; snapshotId: string; error: string | null }
+  | { type: 'replicaFailed'; volumeId: string; message: string };
+
+/** One open replica served by one engine loop. */
+export interface NativeVolume {
+  describe(): Promise<NativeReplica>;
+  takeSnapshot(id: string, name: string, createdUnixMs: number): Promise<void>;
+  revert(id: string): Promise<void>;
+  /** Resolves when the deletion is recorded; progress and end come as events. */
+  deleteSnapshot(id: string): Promise<void>;
+  expand(sizeBytes: bigint): Promise<void>;
+  diff(older: string, newer: string, offsetBytes: bigint, runsMax: number): Promise<DiffPage>;
+  exportIscsi(config: IscsiExport): Promise<void>;
+  unexportIscsi(): Promise<void>;
+  exportNbd(config: NbdExport): Promise<void>;
+  unexportNbd(): Promise<void>;
+  /** Unexports, waits for requests in flight, flushes, closes. */
+  close(): Promise<void>;
+}
+
+export interface NativeHost {
+  readonly ioBackend: 'io_uring' | 'epoll';
+  /** Returns the address in use ("127.0.0.1:3260"). */
+  listenIscsi(portal: string): Promise<string>;
+  setDiscoveryAuth(chap: ChapCredentials | null, mutual: ChapCredentials | null): Promise<void>;
+  listenNbd(address: string, tls: NbdTls | null): Promise<string>;
+  createReplica(
+    diskPath: string,
+    name: string,
+    options: { volumeId: string; replicaId: string; sizeBytes: bigint },
+  ): Promise<void>;
+  removeReplica(diskPath: string, name: string): Promise<void>;
+  openVolume(diskPath: string, name: string, epoch: bigint): Promise<NativeVolume>;
+  /** A volume over the null or the memory device, for benchmarks of a frontend alone. */
+  openTestVolume(kind: 'null' | 'memory', sizeBytes: bigint): Promise<NativeVolume>;
+  fsckReplica(diskPath: string, name: string): Promise<FsckFinding[]>;
+  probeDisk(path: string): Promise<DiskProbe>;
+  sessions(): SessionInfo[];
+  /** Closes every volume and listener; idempotent. */
+  close(): Promise<void>;
+}
+
+export interface NativeBinding {
+  createHost(options: HostOptions, onEvent: (event: NativeEvent) => void): NativeHost;
+  /** Why io_uring cannot be used here; null if it can. */
+  ioUringProblem(): string | null;
+}

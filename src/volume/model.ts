@@ -1,0 +1,97 @@
+/** The domain's nouns. Sizes are bytes as bigint; times are milliseconds since 1970. */
+
+/** Is it open? Moves only as NEXT_STATE of volume-state.ts allows. */
+export type VolumeState =
+  | 'creating'
+  | 'detached'
+  | 'attaching'
+  | 'attached'
+  | 'detaching'
+  | 'deleting';
+
+/** Is it whole? */
+export type VolumeRobustness = 'healthy' | 'degraded' | 'faulted' | 'unknown';
+
+export type Frontend = 'iscsi' | 'nbd';
+
+export interface ChapSettings {
+  user: string;
+  secret: string;
+  mutualUser?: string;
+  mutualSecret?: string;
+}
+
+export interface ReplicaPlace {
+  id: string;
+  nodeId: string;
+  diskId: string;
+  /** Directory name below the disk's `replicas`. */
+  directory: string;
+}
+
+export interface Volume {
+  id: string;
+  name: string;
+  sizeBytes: bigint;
+  createdUnixMs: number;
+  /** What the user asked for. */
+  desired: {
+    attached: boolean;
+    frontends: Frontend[];
+    readOnly: boolean;
+    sizeBytes: bigint;
+    deleted: boolean;
+  };
+  chap: ChapSettings | null;
+  /** Allowed iSCSI initiator names; empty means all. */
+  initiators: string[];
+  /** Fencing token: raised by one at every attach (rule W1). */
+  epoch: bigint;
+  replicas: ReplicaPlace[];
+  /** What the agent sees. */
+  state: VolumeState;
+  robustness: VolumeRobustness;
+  /** Why the last step did not work; null when it did. */
+  problem: { code: string; message: string; hint?: string } | null;
+}
+
+export interface Snapshot {
+  id: string;
+  name: string;
+  volume: string;
+  parent: string | null;
+  createdUnixMs: number;
+  sizeBytes: bigint;
+  allocatedBytes: bigint;
+  removing: boolean;
+  /** Share of the merge done, while removing. */
+  mergeShare?: number;
+}
+
+export interface Disk {
+  id: string;
+  nodeId: string;
+  path: string;
+  createdUnixMs: number;
+  fileSystem: string;
+  totalBytes: bigint;
+  freeBytes: bigint;
+  fileBytesMax: bigint;
+  problem: { code: string; message: string; hint?: string } | null;
+}
+
+export interface DiffRun {
+  offsetBytes: bigint;
+  lengthBytes: bigint;
+  state: 'data' | 'hole';
+}
+
+/** How an initiator reaches an attached volume. */
+export interface ExportAddress {
+  frontend: Frontend;
+  /** "iscsi://127.0.0.1:3260/iqn.2026-11.io.aurochs:db/1", "nbd://127.0.0.1:10809/db" or "nbd+unix:///db?socket=…" */
+  uri: string;
+  address: string;
+  /** IQN or export name. */
+  name: string;
+}
