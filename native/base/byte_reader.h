@@ -1,4 +1,5 @@
-// Reads integers from bytes, field by field. The only place that decodes integers of wires and disks.
+// Reads integers from bytes, field by field. The only place that decodes integers of wires and
+// disks.
 #pragma once
 
 #include <concepts>
@@ -14,7 +15,8 @@ template <std::unsigned_integral T>
 T LoadBigEndian(const std::byte* from) {
   T value = 0;
   for (size_t i = 0; i < sizeof(T); ++i) {
-    value = static_cast<T>((static_cast<uint64_t>(value) << 8) | std::to_integer<uint64_t>(from[i]));
+    value =
+        static_cast<T>((static_cast<uint64_t>(value) << 8) | std::to_integer<uint64_t>(from[i]));
   }
   return value;
 }

@@ -1,4 +1,5 @@
-// Writes integers to bytes, field by field. The only place that encodes integers for wires and disks.
+// Writes integers to bytes, field by field. The only place that encodes integers for wires and
+// disks.
 #pragma once
 
 #include <algorithm>

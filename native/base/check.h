@@ -11,10 +11,10 @@ namespace aurochs {
 
 }  // namespace aurochs
 
-#define CHECK(expression)                                                    \
-  do {                                                                       \
-    if (!(expression)) [[unlikely]]                                          \
-      ::aurochs::CheckFailed(#expression, __FILE__, __LINE__);               \
+#define CHECK(expression)                                      \
+  do {                                                         \
+    if (!(expression)) [[unlikely]]                            \
+      ::aurochs::CheckFailed(#expression, __FILE__, __LINE__); \
   } while (false)
 
 #ifdef NDEBUG

@@ -20,7 +20,8 @@ constexpr std::array<uint32_t, 256> MakeTable() {
 
 uint32_t Crc32cTable(std::span<const std::byte> bytes, uint32_t crc) {
   static constexpr auto kTable = MakeTable();
-  for (std::byte byte : bytes) crc = (crc >> 8) ^ kTable[(crc ^ std::to_integer<uint32_t>(byte)) & 0xff];
+  for (std::byte byte : bytes)
+    crc = (crc >> 8) ^ kTable[(crc ^ std::to_integer<uint32_t>(byte)) & 0xff];
   return crc;
 }
 

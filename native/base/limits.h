@@ -8,11 +8,11 @@
 namespace aurochs {
 
 // -- Volumes and replicas
-inline constexpr uint64_t kVolumeBytesMin = 1 * kMiB;      // room for any file system's super block
-inline constexpr uint64_t kVolumeBytesMax = 64 * kTiB;     // 2^34 blocks; a disk may hold less
-inline constexpr uint32_t kChainLayersMax = 4095;          // a block map entry keeps 12 bits for it
-inline constexpr uint32_t kRegionBytes = 4 * kMiB;         // unit of the block map and intent log
-inline constexpr uint32_t kReplicaMetaBytesMax = 4 * kMiB; // 4,095 layers at under 1 KiB each
+inline constexpr uint64_t kVolumeBytesMin = 1 * kMiB;   // room for any file system's super block
+inline constexpr uint64_t kVolumeBytesMax = 64 * kTiB;  // 2^34 blocks; a disk may hold less
+inline constexpr uint32_t kChainLayersMax = 4095;       // a block map entry keeps 12 bits for it
+inline constexpr uint32_t kRegionBytes = 4 * kMiB;      // unit of the block map and intent log
+inline constexpr uint32_t kReplicaMetaBytesMax = 4 * kMiB;  // 4,095 layers at under 1 KiB each
 inline constexpr uint64_t kBlockMapBytesMax = 256 * kMiB;  // per volume; colder regions are dropped
 
 // -- Requests
@@ -20,24 +20,27 @@ inline constexpr uint32_t kRequestBytesMax = 32 * kMiB;  // NBD read or write, o
 inline constexpr uint32_t kIovecsMax = 1024;             // UIO_MAXIOV
 
 // -- iSCSI
-inline constexpr uint32_t kPduDataSegmentBytesMax = 256 * kKiB;  // MaxRecvDataSegmentLength we declare
-inline constexpr uint32_t kTasksPerSessionMax = 128;             // width of the CmdSN window
-inline constexpr uint32_t kLoginTextBytesMax = 64 * kKiB;        // all text of one login request
-inline constexpr uint32_t kLoginTimeoutMs = 15'000;              // a connection must log in by then
-inline constexpr uint32_t kConnectionsMax = 1024;                // of one server, logged in or not
+inline constexpr uint32_t kPduDataSegmentBytesMax =
+    256 * kKiB;                                            // MaxRecvDataSegmentLength we declare
+inline constexpr uint32_t kTasksPerSessionMax = 128;       // width of the CmdSN window
+inline constexpr uint32_t kLoginTextBytesMax = 64 * kKiB;  // all text of one login request
+inline constexpr uint32_t kLoginTimeoutMs = 15'000;        // a connection must log in by then
+inline constexpr uint32_t kConnectionsMax = 1024;          // of one server, logged in or not
 inline constexpr uint32_t kSessionsPerTargetMax = 64;
 
 // -- NBD
-inline constexpr uint32_t kNbdOptionBytesMax = 64 * kKiB;     // option data of a client; names are 4 KiB
-inline constexpr uint32_t kNbdExportNameBytesMax = 4096;      // proto.md, "Values"
-inline constexpr uint32_t kNbdRequestsInFlightMax = 128;      // of one connection; then it is not read
+inline constexpr uint32_t kNbdOptionBytesMax =
+    64 * kKiB;  // option data of a client; names are 4 KiB
+inline constexpr uint32_t kNbdExportNameBytesMax = 4096;  // proto.md, "Values"
+inline constexpr uint32_t kNbdRequestsInFlightMax = 128;  // of one connection; then it is not read
 inline constexpr uint32_t kHandshakeTimeoutMs = 15'000;
 
 // -- Memory that one connection may pin: requests it has in flight and answers it has not taken.
 inline constexpr uint64_t kConnectionBufferBytesMax = 64 * kMiB;
 
 static_assert(kPduDataSegmentBytesMax <= kRequestBytesMax);
-static_assert(kPduDataSegmentBytesMax < (1u << 24), "DataSegmentLength has 24 bits (RFC 7143, 11.2.1)");
+static_assert(kPduDataSegmentBytesMax < (1u << 24),
+              "DataSegmentLength has 24 bits (RFC 7143, 11.2.1)");
 static_assert(kChainLayersMax < (1u << 12));
 static_assert(kRequestBytesMax <= kConnectionBufferBytesMax);
 

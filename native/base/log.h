@@ -13,9 +13,11 @@ namespace aurochs {
 
 enum class LogLevel : uint8_t { kDebug, kInfo, kWarn, kError };
 
-using LogSink = std::function<void(LogLevel level, std::string_view component, std::string message)>;
+using LogSink =
+    std::function<void(LogLevel level, std::string_view component, std::string message)>;
 
-// Replaces the sink; an empty one restores standard error. Returns when no call to the old one runs.
+// Replaces the sink; an empty one restores standard error. Returns when no call to the old one
+// runs.
 void SetLogSink(LogSink sink);
 void Log(LogLevel level, std::string_view component, std::string message);
 

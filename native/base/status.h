@@ -16,8 +16,8 @@ namespace aurochs {
 
 enum class ErrorCode : uint8_t {
   kOk,
-  kInvalidArgument,     // The caller asked for something that can never work.
-  kOutOfRange,          // An extent leaves the device.
+  kInvalidArgument,  // The caller asked for something that can never work.
+  kOutOfRange,       // An extent leaves the device.
   kNotFound,
   kAlreadyExists,
   kPermissionDenied,    // Authentication failed or the initiator is not on the list.
@@ -93,9 +93,9 @@ class [[nodiscard]] Result {
 };
 
 // Leaves the function with the Status of `expression` unless it is Ok.
-#define RETURN_IF_ERROR(expression)                    \
-  do {                                                 \
-    ::aurochs::Status status_from_call = (expression); \
+#define RETURN_IF_ERROR(expression)                      \
+  do {                                                   \
+    ::aurochs::Status status_from_call = (expression);   \
     if (!status_from_call.ok()) return status_from_call; \
   } while (false)
 

@@ -48,7 +48,7 @@ struct IoRequest {
   Extent extent;                // Multiple of the logical block; at most kRequestBytesMax for data.
   std::span<const iovec> iov;   // kRead: filled. kWrite: stored. Sum of lengths is the extent's.
   void (*complete)(IoRequest* request, ErrorCode result) = nullptr;
-  void* owner = nullptr;        // For the submitter.
+  void* owner = nullptr;  // For the submitter.
 
   IoRequest* next = nullptr;  // For the device, while it has the request.
 };
