@@ -41,7 +41,7 @@
     {
       "target_name": "core",
       "type": "static_library",
-      "sources": ["<!@(find native -name *.cc -not -path native/addon/*)"],
+      "sources": ["<!@(find native -name \"*.cc\" -not -path \"native/addon/*\")"],
       "standalone_static_library": 1
     }
   ],
@@ -52,7 +52,7 @@
         "type": "loadable_module",
         "product_extension": "node",
         "dependencies": ["core"],
-        "sources": ["<!@(find native/addon -name *.cc)"],
+        "sources": ["<!@(find native/addon -name \"*.cc\")"],
         "cflags_cc!": ["-Wconversion", "-Wshadow", "-Wextra"],
         "cflags_cc": ["-isystem <!(node -p \"require('node-addon-api').include_dir\")"],
         "defines": ["NAPI_VERSION=8", "NODE_ADDON_API_DISABLE_DEPRECATED", "NAPI_DISABLE_CPP_EXCEPTIONS"],
@@ -66,7 +66,7 @@
           "type": "executable",
           "dependencies": ["core"],
           "include_dirs": ["test/native"],
-          "sources": ["<!@(find test/native/unit test/native/support -name *.cc)"],
+          "sources": ["<!@(find test/native -path \"test/native/unit/*.cc\" -o -path \"test/native/support/*.cc\")"],
           "libraries": ["-lgtest", "-lgmock", "-lgtest_main", "<(liburing_library)", "-lssl", "-lcrypto", "-lpthread"]
         },
         {
@@ -74,7 +74,7 @@
           "type": "executable",
           "dependencies": ["core"],
           "include_dirs": ["test/native"],
-          "sources": ["<!@(find test/native/sim test/native/support -name *.cc)"],
+          "sources": ["<!@(find test/native -path \"test/native/sim/*.cc\" -o -path \"test/native/support/*.cc\")"],
           "libraries": ["-lgtest", "-lgmock", "-lgtest_main", "<(liburing_library)", "-lssl", "-lcrypto", "-lpthread"]
         }
       ]
