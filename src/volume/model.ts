@@ -2,12 +2,7 @@
 
 /** Is it open? Moves only as NEXT_STATE of volume-state.ts allows. */
 export type VolumeState =
-  | 'creating'
-  | 'detached'
-  | 'attaching'
-  | 'attached'
-  | 'detaching'
-  | 'deleting';
+  'creating' | 'detached' | 'attaching' | 'attached' | 'detaching' | 'deleting';
 
 /** Is it whole? */
 export type VolumeRobustness = 'healthy' | 'degraded' | 'faulted' | 'unknown';

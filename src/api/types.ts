@@ -1,0 +1,203 @@
+/**
+ * What the REST API sends and takes, as TypeScript types; docs/api.md explains, schemas.ts checks.
+ *
+ * Byte counts are strings of decimal digits because a JSON number stops being exact at 2^53. Sizes in
+ * requests may carry a unit ("10GiB", "512MiB", "1T"). Times are RFC 3339 in UTC.
+ */
+import type { ErrorCode } from '../core/errors.js';
+import type { Frontend, VolumeRobustness, VolumeState } from '../volume/model.js';
+
+export type { ErrorCode, Frontend, VolumeRobustness, VolumeState };
+
+/** Exact count of bytes, in decimal digits. */
+export type ByteCount = string;
+/** RFC 3339, for example "2026-11-22T19:10:00.000Z". */
+export type Timestamp = string;
+
+/** Body of every answer that is not 2xx. */
+export interface ErrorBody {
+  error: { code: ErrorCode; message: string; hint?: string };
+}
+
+export interface Problem {
+  code: ErrorCode;
+  message: string;
+  hint?: string;
+}
+
+/** Answer of every list. */
+export interface ListBody<T> {
+  items: T[];
+}
+
+export interface HealthBody {
+  state: 'starting' | 'ready' | 'stopping';
+  version: string;
+  pid: number;
+  uptimeMs: number;
+  ioBackend: 'io_uring' | 'epoll';
+  dataDir: string;
+  addresses: { iscsi: string[]; nbd: string[]; api: string };
+  volumes: { total: number; attached: number; faulted: number };
+}
+
+/** How an initiator reaches an attached volume. */
+export interface ExportBody {
+  frontend: Frontend;
+  /** "iscsi://127.0.0.1:3260/iqn.2026-11.io.aurochs:db/1", "nbd://127.0.0.1:10809/db", "nbd+unix:///db?socket=…" */
+  uri: string;
+  /** "127.0.0.1:3260" or "unix:/run/aurochs/nbd.sock" */
+  address: string;
+  /** Target name (IQN) or NBD export name. */
+  name: string;
+}
+
+export interface ReplicaBody {
+  id: string;
+  nodeId: string;
+  diskId: string;
+  diskPath: string;
+  directory: string;
+}
+
+export interface ChapBody {
+  user: string;
+  /** In answers only with `?secrets=1`. */
+  secret?: string;
+  mutualUser?: string;
+  /** In answers only with `?secrets=1`. */
+  mutualSecret?: string;
+}
+
+export interface VolumeBody {
+  id: string;
+  name: string;
+  sizeBytes: ByteCount;
+  /** Taken on disk by head and snapshots; null while the volume has not been opened since the agent started. */
+  allocatedBytes: ByteCount | null;
+  createdAt: Timestamp;
+  state: VolumeState;
+  robustness: VolumeRobustness;
+  desiredAttached: boolean;
+  frontends: Frontend[];
+  readOnly: boolean;
+  epoch: string;
+  chap: ChapBody | null;
+  /** Allowed iSCSI initiator names; empty means all. */
+  initiators: string[];
+  replicas: ReplicaBody[];
+  /** Empty unless attached. */
+  exports: ExportBody[];
+  /** Why the last step did not work; null when it did. */
+  problem: Problem | null;
+}
+
+export interface VolumeCreateBody {
+  name: string;
+  /** "10737418240" or "10GiB". */
+  size: string;
+  /** Id or path of a disk; the one with the most free space when absent. */
+  disk?: string;
+  chap?: { user: string; secret: string; mutualUser?: string; mutualSecret?: string };
+  initiators?: string[];
+}
+
+export interface VolumeAttachBody {
+  /** Both when absent. */
+  frontends?: Frontend[];
+  readOnly?: boolean;
+}
+
+export interface VolumeDetachBody {
+  force?: boolean;
+}
+
+export interface VolumeExpandBody {
+  size: string;
+}
+
+export interface SnapshotBody {
+  id: string;
+  name: string;
+  volume: string;
+  /** Id of the snapshot below; null at the base. */
+  parent: string | null;
+  createdAt: Timestamp;
+  sizeBytes: ByteCount;
+  allocatedBytes: ByteCount;
+  /** Deletion was asked for; its merge waits or runs. */
+  removing: boolean;
+  /** Share of the merge done, 0 to 1, while removing. */
+  mergeShare: number | null;
+  /** The head stands on this one. */
+  headParent: boolean;
+}
+
+export interface SnapshotCreateBody {
+  /** "snap-20261122t191000z" in the manner of the time when absent. */
+  name?: string;
+}
+
+export interface DiffBody {
+  /** Ids; null: an empty volume (from) or the head (to). */
+  from: string | null;
+  to: string | null;
+  runs: { offsetBytes: ByteCount; lengthBytes: ByteCount; state: 'data' | 'hole' }[];
+  /** Offset of the next page; null at the end. */
+  nextOffsetBytes: ByteCount | null;
+}
+
+export interface DiskBody {
+  id: string;
+  nodeId: string;
+  path: string;
+  createdAt: Timestamp;
+  fileSystem: string;
+  totalBytes: ByteCount;
+  freeBytes: ByteCount;
+  /** The largest volume that the file system can hold. */
+  fileBytesMax: ByteCount;
+  replicas: number;
+  /** Directories below `replicas` that no volume claims; never removed by the agent. */
+  leftovers: string[];
+  problem: Problem | null;
+}
+
+export interface DiskAddBody {
+  path: string;
+}
+
+export interface SessionBody {
+  frontend: Frontend;
+  volume: string;
+  /** Target name or export name. */
+  export: string;
+  /** iSCSI initiator name; empty for NBD. */
+  initiator: string;
+  address: string;
+}
+
+export interface DoctorFinding {
+  /** What was looked at: "io_uring", "disk disk0", "iscsid". */
+  check: string;
+  severity: 'ok' | 'warning' | 'error';
+  message: string;
+  hint?: string;
+}
+
+/** `data` of one server-sent event of /v1/events; the SSE `event` field repeats `type`. */
+export type EventBody =
+  | { type: 'hello'; version: string }
+  | { type: 'volume'; volume: VolumeBody }
+  | { type: 'volumeDeleted'; name: string; id: string }
+  | { type: 'disk'; disk: DiskBody }
+  | { type: 'diskDeleted'; id: string }
+  | {
+      type: 'snapshot';
+      volume: string;
+      change: 'created' | 'reverted' | 'removing';
+      snapshot: string;
+    }
+  | { type: 'mergeProgress'; volume: string; snapshot: string; share: number }
+  | { type: 'mergeDone'; volume: string; snapshot: string; error: string | null }
+  | { type: 'sessionOpened' | 'sessionClosed'; session: SessionBody };

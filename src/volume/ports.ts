@@ -1,0 +1,191 @@
+/**
+ * What the domain needs from outside: the engine (data path of this node), the store, a way to see
+ * leftover directories. Adapters implement these; the domain and the reconcilers see nothing else.
+ */
+import type { DiffRun, Disk, Frontend, Volume } from './model.js';
+
+// -- Engine: the shapes follow the native binding so that its adapter is thin.
+
+export interface DiskProbe {
+  fileSystem: string;
+  freeBytes: bigint;
+  totalBytes: bigint;
+  /** The largest file, and so the largest volume, that the file system can hold. */
+  fileBytesMax: bigint;
+  canShareExtents: boolean;
+}
+
+export interface EngineSnapshot {
+  id: string;
+  name: string;
+  /** Id of the snapshot below; empty at the base. */
+  parent: string;
+  createdUnixMs: number;
+  sizeBytes: bigint;
+  allocatedBytes: bigint;
+  removing: boolean;
+}
+
+/** What an open replica says about itself. */
+export interface ReplicaDescription {
+  volumeId: string;
+  replicaId: string;
+  sizeBytes: bigint;
+  epoch: bigint;
+  headParent: string;
+  headAllocatedBytes: bigint;
+  /** Parents before children. */
+  snapshots: EngineSnapshot[];
+  /** Data was lost below (D4); writes fail until the replica is rebuilt. */
+  failed: boolean;
+}
+
+export interface DiffPage {
+  runs: DiffRun[];
+  /** Where to go on; null at the end of the volume. */
+  nextOffsetBytes: bigint | null;
+}
+
+export interface EngineChap {
+  user: string;
+  secret: string;
+}
+
+export interface IscsiExportConfig {
+  targetName: string;
+  serial: string;
+  readOnly: boolean;
+  chap: EngineChap | null;
+  mutualChap: EngineChap | null;
+  initiators: string[];
+}
+
+export interface NbdExportConfig {
+  name: string;
+  description: string;
+  readOnly: boolean;
+}
+
+/** A session of an initiator with an export of this node. */
+export interface EngineSession {
+  frontend: Frontend;
+  /** Target name or export name. */
+  export: string;
+  initiator: string;
+  address: string;
+}
+
+export type EngineEvent =
+  | { type: 'sessionOpened' | 'sessionClosed'; session: EngineSession }
+  | { type: 'mergeProgress'; volumeId: string; snapshotId: string; share: number }
+  | { type: 'mergeDone'; volumeId: string; snapshotId: string; error: string | null }
+  | { type: 'replicaFailed'; volumeId: string; message: string };
+
+/** The engine of one open volume. Every promise rejects with an AurochsError. */
+export interface EngineVolume {
+  describe(): Promise<ReplicaDescription>;
+  takeSnapshot(id: string, name: string, createdUnixMs: number): Promise<void>;
+  revert(id: string): Promise<void>;
+  /** Resolves when the deletion is recorded; progress and end come as events. */
+  deleteSnapshot(id: string): Promise<void>;
+  expand(sizeBytes: bigint): Promise<void>;
+  diff(older: string, newer: string, offsetBytes: bigint, runsMax: number): Promise<DiffPage>;
+  exportIscsi(config: IscsiExportConfig): Promise<void>;
+  unexportIscsi(): Promise<void>;
+  exportNbd(config: NbdExportConfig): Promise<void>;
+  unexportNbd(): Promise<void>;
+  /** Unexports, waits for requests in flight, flushes, closes. */
+  close(): Promise<void>;
+}
+
+/** The data path of this node. Every promise rejects with an AurochsError. */
+export interface Engine {
+  createReplica(
+    diskPath: string,
+    name: string,
+    options: { volumeId: string; replicaId: string; sizeBytes: bigint },
+  ): Promise<void>;
+  /** NOT_FOUND when there is nothing left to remove. */
+  removeReplica(diskPath: string, name: string): Promise<void>;
+  /** STALE_EPOCH, BUSY and CORRUPTION as the replica says (W1, D2). */
+  openVolume(diskPath: string, name: string, epoch: bigint): Promise<EngineVolume>;
+  probeDisk(path: string): Promise<DiskProbe>;
+  sessions(): EngineSession[];
+  /** Listeners hear every event from now on, until they call what is returned. */
+  subscribe(listener: (event: EngineEvent) => void): () => void;
+}
+
+// -- Store: the bus. One conformance suite (test/support/store-conformance.ts) holds all adapters.
+
+/** The kinds of resource and what each holds. The key is the volume's name or the disk's id. */
+export interface Kinds {
+  volume: Volume;
+  disk: Disk;
+  node: NodeIdentity;
+}
+export type Kind = keyof Kinds;
+
+/** The identity of a machine that runs the agent; created once, at its first start. */
+export interface NodeIdentity {
+  id: string;
+  name: string;
+  createdUnixMs: number;
+}
+
+/** Opaque: two revisions may be compared for equality only. */
+export type Revision = string;
+
+export interface Stored<K extends Kind> {
+  key: string;
+  revision: Revision;
+  value: Kinds[K];
+}
+
+export type StoreEvent<K extends Kind> =
+  | { type: 'put'; item: Stored<K> }
+  | { type: 'deleted'; key: string; revision: Revision; last: Kinds[K] };
+
+export interface Watch {
+  /** No event is delivered after this returns. */
+  close(): void;
+}
+
+/**
+ * Desired and observed state. Values are copied in and out: nobody shares an object with the store.
+ * A promise that resolved means: durable.
+ */
+export interface Store {
+  get<K extends Kind>(kind: K, key: string): Promise<Stored<K> | null>;
+  /** All items of a kind by key, and the revision to watch from. */
+  list<K extends Kind>(kind: K): Promise<{ items: Stored<K>[]; revision: Revision }>;
+  /** ALREADY_EXISTS when the key is taken. */
+  create<K extends Kind>(kind: K, key: string, value: Kinds[K]): Promise<Stored<K>>;
+  /** CONFLICT unless `revision` is the newest of this item; NOT_FOUND when it is gone. */
+  update<K extends Kind>(
+    kind: K,
+    key: string,
+    value: Kinds[K],
+    revision: Revision,
+  ): Promise<Stored<K>>;
+  /** As update. */
+  delete(kind: Kind, key: string, revision: Revision): Promise<void>;
+  /**
+   * Delivers every change of the kind after `after`, in order, each once. When that cannot be kept
+   * (the revision is too old, the connection was lost for too long) `lost` is called instead, once;
+   * the caller lists again and watches anew.
+   */
+  watch<K extends Kind>(
+    kind: K,
+    after: Revision,
+    listener: (event: StoreEvent<K>) => void,
+    lost: (why: string) => void,
+  ): Watch;
+  close(): Promise<void>;
+}
+
+// -- Disks
+
+export interface ReplicaDirectories {
+  /** Names below `<disk>/replicas`; empty when there is no such directory. */
+  list(diskPath: string): Promise<string[]>;
+}
