@@ -18,6 +18,7 @@ inline constexpr uint64_t kBlockMapBytesMax = 256 * kMiB;  // per volume; colder
 // -- Requests
 inline constexpr uint32_t kRequestBytesMax = 32 * kMiB;  // NBD read or write, one SCSI task
 inline constexpr uint32_t kIovecsMax = 1024;             // UIO_MAXIOV
+inline constexpr uint64_t kBufferPoolCachedBytesMax = 32 * kMiB;  // per loop; the rest is freed
 
 // -- iSCSI
 inline constexpr uint32_t kPduDataSegmentBytesMax =
