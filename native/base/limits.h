@@ -20,6 +20,14 @@ inline constexpr uint32_t kRequestBytesMax = 32 * kMiB;  // NBD read or write, o
 inline constexpr uint32_t kIovecsMax = 1024;             // UIO_MAXIOV
 inline constexpr uint64_t kBufferPoolCachedBytesMax = 32 * kMiB;  // per loop; the rest is freed
 
+// -- Event loops and worker threads
+inline constexpr uint32_t kTransferThreadsMax = 16;   // file reads and writes that wait for a disk
+inline constexpr uint32_t kSyncThreadsMax = 8;        // fdatasyncs; apart, or they would hold up writes
+inline constexpr uint32_t kBlockingThreadsMax = 8;    // RunBlocking: metadata, merges, probes
+inline constexpr uint32_t kWritesPerBatchMax = 8;     // writes of one file a worker takes at a time
+inline constexpr uint32_t kReadyEventsPerTurnMax = 256;  // the rest is still ready in the next turn
+inline constexpr uint32_t kTurnEndRoundsMax = 8;      // tasks asking for each other in one turn's end
+
 // -- iSCSI
 inline constexpr uint32_t kPduDataSegmentBytesMax =
     256 * kKiB;                                            // MaxRecvDataSegmentLength we declare

@@ -33,6 +33,8 @@ ErrorCode ErrorCodeFromErrno(int error_number) {
   switch (error_number) {
     case 0: return ErrorCode::kOk;
     case EINVAL:
+    case ELOOP:
+    case EADDRNOTAVAIL:
     case ENAMETOOLONG:
     case ENOTDIR:
     case EISDIR: return ErrorCode::kInvalidArgument;
@@ -47,6 +49,7 @@ ErrorCode ErrorCodeFromErrno(int error_number) {
     case EMFILE:
     case ENFILE:
     case ENOMEM: return ErrorCode::kLimitExceeded;
+    case ENOTEMPTY: return ErrorCode::kFailedPrecondition;
     case EADDRINUSE:
     case EBUSY:
     case EAGAIN: return ErrorCode::kBusy;

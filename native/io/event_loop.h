@@ -1,7 +1,7 @@
 // One thread that waits for sockets, files, timers and posted work, and runs their handlers.
 //
-// Two backends do the waiting and the file I/O: io_uring where the kernel allows it, else epoll with
-// a pool of threads. Both behave alike; the choice is made once, in Create.
+// Two backends do the waiting and the file I/O: io_uring where the kernel allows it, else epoll
+// with a pool of threads. Both behave alike; the choice is made once, in Create.
 //
 // A turn: wait, run what became ready, then run the turn-end tasks. Work that gains from batching
 // (answers to send, file operations to submit) is gathered during the turn and handed to the kernel
@@ -28,6 +28,9 @@ namespace aurochs {
 
 class EventLoop;
 class File;
+class LoopInbox;
+struct TimerState;
+struct WatchState;
 
 // One asynchronous file operation. The submitter keeps it alive until `complete` runs, on the
 // loop's thread and never before SubmitFileOp has returned. Short transfers are continued by the
@@ -44,6 +47,7 @@ struct FileOp {
 
   // For the loop while it owns the operation.
   FileOp* next = nullptr;
+  LoopInbox* inbox = nullptr;
   uint64_t done_bytes = 0;
   ErrorCode result = ErrorCode::kOk;
 };
@@ -67,7 +71,7 @@ class TurnEndTask {
 class Timer {
  public:
   Timer(EventLoop& loop, std::function<void()> on_expiry);
-  ~Timer();  // Cancels.
+  ~Timer();  // Cancels; may run inside the handler.
   Timer(const Timer&) = delete;
   Timer& operator=(const Timer&) = delete;
 
@@ -76,9 +80,8 @@ class Timer {
   bool active() const;
 
  private:
-  friend class EventLoop;
-  struct State;
-  std::unique_ptr<State> state_;
+  EventLoop& loop_;
+  std::unique_ptr<TimerState> state_;
 };
 
 // What a descriptor's owner hears. Level-triggered: while interest is on and the descriptor is
@@ -93,20 +96,21 @@ class FdHandler {
   ~FdHandler() = default;
 };
 
-// Registration of one descriptor with one loop.
+// Registration of one descriptor with one loop. It ends before the descriptor is closed.
 class FdWatch {
  public:
+  // Without interest at first.
   FdWatch(EventLoop& loop, int fd, FdHandler& handler);
   ~FdWatch();  // No handler call follows; may run inside the handler.
   FdWatch(const FdWatch&) = delete;
   FdWatch& operator=(const FdWatch&) = delete;
 
+  // Costs nothing until the end of the turn; repeated calls in one turn cost as much as one.
   void SetInterest(bool readable, bool writable);
 
  private:
-  friend class EventLoop;
-  struct State;
-  std::unique_ptr<State> state_;
+  EventLoop& loop_;
+  std::unique_ptr<WatchState> state_;
 };
 
 class EventLoop {
@@ -116,18 +120,25 @@ class EventLoop {
   struct Options {
     std::string name;                // thread name, at most 15 characters
     std::optional<Backend> backend;  // default: kIoUring where IoUringAvailable() is Ok
+    bool blocking_inline = false;    // RunBlocking works on the loop's thread: for simulations, so
+                                     // that a run with simulated files repeats exactly
   };
 
   static Result<std::unique_ptr<EventLoop>> Create(Options options);
   // Whether this process may use io_uring, and if not, why (for `doctor`).
   static Status IoUringAvailable();
 
-  virtual ~EventLoop();
+  ~EventLoop();  // Not while it runs.
+  EventLoop(const EventLoop&) = delete;
+  EventLoop& operator=(const EventLoop&) = delete;
 
   Backend backend() const;
   bool InLoopThread() const;
 
-  // Runs turns until Stop(). File operations still in flight are completed before it returns.
+  // Runs turns until Stop(), once. The turn in which it is stopped is the last that calls handlers
+  // of descriptors and timers. Tasks posted before Stop() are run, and file operations and blocking
+  // work in flight are completed before Run returns. Timers and watches may be made before Run and
+  // destroyed after it.
   void Run();
   void Stop();
 
@@ -135,9 +146,14 @@ class EventLoop {
   // destroyed unrun with the loop.
   void Post(std::function<void()> task);
 
+  // Asking twice is asking once. A task that is asked for while turn-end tasks run still runs in
+  // the same turn, so what one task completes another can send.
   void RunAtTurnEnd(TurnEndTask& task);
   void CancelTurnEnd(TurnEndTask& task);
 
+  // Handed to the kernel or the worker pool at the end of the turn. Operations in flight together
+  // take effect in any order. Operations on a file without a descriptor (the simulated disk) are
+  // run on the loop's thread at the end of the turn and completed in the next one.
   void SubmitFileOp(FileOp* op);
 
   // Runs `work` on a thread of the process-wide worker pool, then `done` on the loop's thread.
@@ -145,6 +161,13 @@ class EventLoop {
 
   // Monotonic, read once a turn.
   uint64_t now_ms() const;
+
+ private:
+  friend class FdWatch;
+  friend class Timer;
+  class Impl;
+  explicit EventLoop(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
 };
 
 // A loop with a thread of its own. The destructor stops the loop and joins the thread.

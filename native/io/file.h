@@ -44,12 +44,12 @@ class File {
   // Space taken on disk.
   virtual Result<uint64_t> AllocatedBytes() = 0;
 
-  // The first range that holds data at or after `offset_bytes`, cut at `end_bytes`; nothing if there
-  // is only hole. Freshly written data counts before it is synced.
+  // The first range that holds data at or after `offset_bytes`, cut at `end_bytes`; nothing if
+  // there is only hole. Freshly written data counts before it is synced.
   virtual Result<std::optional<FileRange>> NextData(uint64_t offset_bytes, uint64_t end_bytes) = 0;
 
-  // Makes `length_bytes` at `offset_bytes` share the extents of `source` (FICLONERANGE). kUnsupported
-  // where the file system cannot.
+  // Makes `length_bytes` at `offset_bytes` share the extents of `source` (FICLONERANGE).
+  // kUnsupported where the file system cannot.
   virtual Status CloneRangeFrom(File& source, uint64_t offset_bytes, uint64_t length_bytes) = 0;
 
   // For the kernel's interfaces; -1 if there is no real file behind it.

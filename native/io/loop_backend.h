@@ -1,0 +1,61 @@
+// How an event loop waits for the kernel: what epoll_backend.cc and uring_backend.cc implement.
+// Private to io/.
+//
+// Thread: the loop's; also the creator's before Run and the destroyer's after it.
+#pragma once
+
+#include <memory>
+
+#include "io/event_loop.h"
+#include "io/loop_inbox.h"
+#include "io/worker_pool.h"
+
+namespace aurochs {
+
+// One FdWatch. The backend keeps it after the FdWatch is gone for as long as events may name it.
+struct WatchState {
+  int fd = -1;
+  FdHandler* handler = nullptr;  // null once the FdWatch is gone
+  bool want_readable = false;
+  bool want_writable = false;
+
+  // For the backend:
+  bool changed = false;         // on its list of changes
+  bool armed_readable = false;  // what the kernel has been asked to report
+  bool armed_writable = false;
+};
+
+class LoopBackend {
+ public:
+  virtual ~LoopBackend() = default;
+
+  // On the loop's thread, before the first turn.
+  virtual Status Start() = 0;
+
+  // The interest of `watch` has changed. Takes effect in the next Wait.
+  virtual void InterestChanged(WatchState& watch) = 0;
+  // The watch's handler is null. The kernel has let go of the descriptor on return.
+  virtual void Release(std::unique_ptr<WatchState> watch) = 0;
+
+  // Starts a chain of operations on real files; each is delivered to its inbox or completed by
+  // Dispatch.
+  virtual void SubmitFileOps(FileOp* first) = 0;
+
+  // Hands over what was gathered and waits for something to happen, for at most `timeout_ms`
+  // (-1: no limit). With `only_deliveries`, descriptors are not waited for.
+  virtual void Wait(int timeout_ms, bool only_deliveries) = 0;
+  // Calls the handlers of what Wait has found.
+  virtual void Dispatch() = 0;
+  // The operations that the backend itself has finished since the last call.
+  virtual FileOp* TakeFinished() = 0;
+
+  // After the last turn.
+  virtual void Finish() = 0;
+};
+
+Result<std::unique_ptr<LoopBackend>> CreateEpollBackend(LoopInbox& inbox,
+                                                        std::shared_ptr<WorkerPool> pool);
+Result<std::unique_ptr<LoopBackend>> CreateUringBackend(LoopInbox& inbox,
+                                                        std::shared_ptr<WorkerPool> pool);
+
+}  // namespace aurochs

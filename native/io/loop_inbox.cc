@@ -1,0 +1,70 @@
+#include "io/loop_inbox.h"
+
+#include <sys/eventfd.h>
+
+#include <cerrno>
+#include <utility>
+
+namespace aurochs {
+
+Result<std::unique_ptr<LoopInbox>> LoopInbox::Create() {
+  UniqueFd wake_fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!wake_fd.valid()) return Status::FromErrno(errno, "eventfd for an event loop");
+  return std::unique_ptr<LoopInbox>(new LoopInbox(std::move(wake_fd)));
+}
+
+void LoopInbox::Post(std::function<void()> task) {
+  std::lock_guard lock(mutex_);
+  tasks_.push_back(std::move(task));
+  WakeLocked();
+}
+
+void LoopInbox::Finish(FileOp* first, FileOp* last) {
+  std::lock_guard lock(mutex_);
+  (ops_last_ == nullptr ? ops_first_ : ops_last_->next) = first;
+  ops_last_ = last;
+  WakeLocked();
+}
+
+void LoopInbox::Finish(BlockingJob* job) {
+  std::lock_guard lock(mutex_);
+  (jobs_last_ == nullptr ? jobs_first_ : jobs_last_->next) = job;
+  jobs_last_ = job;
+  WakeLocked();
+}
+
+void LoopInbox::Stop() {
+  std::lock_guard lock(mutex_);
+  stopped_ = true;
+  WakeLocked();
+}
+
+bool LoopInbox::PrepareToSleep() {
+  std::lock_guard lock(mutex_);
+  asleep_ = tasks_.empty() && ops_first_ == nullptr && jobs_first_ == nullptr && stopped_ == stop_taken_;
+  return asleep_;
+}
+
+bool LoopInbox::Take(Contents& contents) {
+  std::lock_guard lock(mutex_);
+  asleep_ = false;
+  contents.tasks.swap(tasks_);
+  contents.finished_ops = std::exchange(ops_first_, nullptr);
+  contents.finished_jobs = std::exchange(jobs_first_, nullptr);
+  ops_last_ = nullptr;
+  jobs_last_ = nullptr;
+  stop_taken_ = stopped_;
+  return stopped_;
+}
+
+// Writes under the lock: once the delivery has been taken the loop may end and close the
+// descriptor.
+void LoopInbox::WakeLocked() {
+  if (!std::exchange(asleep_, false)) return;
+  const uint64_t one = 1;
+  // Cannot fail: the loop empties the counter every time it wakes.
+  const ssize_t written = ::write(wake_fd_.get(), &one, sizeof one);
+  CHECK(written == sizeof one);
+}
+
+}  // namespace aurochs
