@@ -28,6 +28,11 @@ inline constexpr uint32_t kWritesPerBatchMax = 8;     // writes of one file a wo
 inline constexpr uint32_t kReadyEventsPerTurnMax = 256;  // the rest is still ready in the next turn
 inline constexpr uint32_t kTurnEndRoundsMax = 8;      // tasks asking for each other in one turn's end
 
+// -- Listening sockets
+inline constexpr uint32_t kAcceptsPerTurnMax = 32;  // then those who are connected have their turn
+inline constexpr uint32_t kAcceptPauseMs = 100;     // after running out of descriptors or memory
+inline constexpr uint32_t kListenBacklog = 1024;    // connections that wait to be accepted
+
 // -- iSCSI
 inline constexpr uint32_t kPduDataSegmentBytesMax =
     256 * kKiB;                                            // MaxRecvDataSegmentLength we declare
