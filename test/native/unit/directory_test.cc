@@ -1,3 +1,5 @@
+#include "io/directory.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -5,7 +7,7 @@
 #include <string>
 
 #include "base/units.h"
-#include "io/directory.h"
+#include "support/sim_directory.h"
 #include "support/temp_directory.h"
 
 namespace aurochs {
@@ -24,19 +26,24 @@ std::string ReadBack(File& file, uint64_t offset_bytes, size_t length_bytes) {
   return text;
 }
 
-class PosixFileTest : public testing::Test {
+// What holds for every implementation: the real file system and the simulated disk.
+class DirectoryTest : public testing::TestWithParam<bool> {
  protected:
   TempDirectory temp_;
-  std::unique_ptr<Directory> directory_ = temp_.Open();
+  SimDisk disk_;
+  std::unique_ptr<Directory> directory_ = GetParam() ? disk_.Root() : temp_.Open();
 };
 
-TEST_F(PosixFileTest, FillsABufferPastTheEndWithZeros) {
+INSTANTIATE_TEST_SUITE_P(Implementations, DirectoryTest, testing::Bool(),
+                         [](const auto& which) { return which.param ? "Simulated" : "Posix"; });
+
+TEST_P(DirectoryTest, FillsABufferPastTheEndWithZeros) {
   auto file = directory_->OpenFile("f", OpenMode::kCreate).value();
   ASSERT_TRUE(file->WriteAt(BytesOf("data"), 0).ok());
   EXPECT_EQ(ReadBack(*file, 2, 5), std::string("ta\0\0\0", 5));
 }
 
-TEST_F(PosixFileTest, SeesHolesAtTheGrainOf4KiB) {
+TEST_P(DirectoryTest, SeesHolesAtTheGrainOf4KiB) {
   auto file = directory_->OpenFile("f", OpenMode::kCreate).value();
   ASSERT_TRUE(file->Truncate(64 * kKiB).ok());
   EXPECT_FALSE(file->NextData(0, 64 * kKiB)->has_value());
@@ -55,7 +62,7 @@ TEST_F(PosixFileTest, SeesHolesAtTheGrainOf4KiB) {
   EXPECT_EQ(file->SizeBytes().value(), 64 * kKiB);
 }
 
-TEST_F(PosixFileTest, CountsTheSpaceItTakes) {
+TEST_P(DirectoryTest, CountsTheSpaceItTakes) {
   auto file = directory_->OpenFile("f", OpenMode::kCreate).value();
   ASSERT_TRUE(file->Truncate(1 * kMiB).ok());
   EXPECT_EQ(file->AllocatedBytes().value(), 0u);
@@ -64,7 +71,7 @@ TEST_F(PosixFileTest, CountsTheSpaceItTakes) {
   EXPECT_EQ(file->AllocatedBytes().value(), 64 * kKiB);
 }
 
-TEST_F(PosixFileTest, ReadsFromMemoryOnlyWhatIsWhollyThere) {
+TEST_P(DirectoryTest, ReadsFromMemoryOnlyWhatIsWhollyThere) {
   auto file = directory_->OpenFile("f", OpenMode::kCreate).value();
   ASSERT_TRUE(file->WriteAt(BytesOf(std::string(8192, 'x')), 0).ok());
   std::string into(8192, '?');
@@ -75,23 +82,25 @@ TEST_F(PosixFileTest, ReadsFromMemoryOnlyWhatIsWhollyThere) {
   EXPECT_FALSE(file->TryReadV({&whole, 1}, 4096)) << "part of it lies past the end";
 }
 
-TEST_F(PosixFileTest, CreatesOnlyWhatIsNotThereAndOpensOnlyWhatIs) {
+TEST_P(DirectoryTest, CreatesOnlyWhatIsNotThereAndOpensOnlyWhatIs) {
   EXPECT_EQ(directory_->OpenFile("f", OpenMode::kReadWrite).status().code(), ErrorCode::kNotFound);
   ASSERT_TRUE(directory_->OpenFile("f", OpenMode::kCreate).ok());
   const Status again = directory_->OpenFile("f", OpenMode::kCreate).status();
   EXPECT_EQ(again.code(), ErrorCode::kAlreadyExists);
-  EXPECT_THAT(again.message(), HasSubstr(temp_.path() + "/f"));
+  EXPECT_THAT(again.message(), HasSubstr(directory_->path() + "/f"));
   EXPECT_TRUE(directory_->OpenFile("f", OpenMode::kReadOnly).ok());
 }
 
-TEST_F(PosixFileTest, RefusesToFollowASymbolicLink) {
-  ASSERT_TRUE(directory_->OpenFile("f", OpenMode::kCreate).ok());
-  std::filesystem::create_symlink("f", temp_.path() + "/link");
-  EXPECT_EQ(directory_->OpenFile("link", OpenMode::kReadWrite).status().code(),
+TEST(PosixDirectory, RefusesToFollowASymbolicLink) {
+  TempDirectory temp;
+  auto directory = temp.Open();
+  ASSERT_TRUE(directory->OpenFile("f", OpenMode::kCreate).ok());
+  std::filesystem::create_symlink("f", temp.path() + "/link");
+  EXPECT_EQ(directory->OpenFile("link", OpenMode::kReadWrite).status().code(),
             ErrorCode::kInvalidArgument);
 }
 
-TEST_F(PosixFileTest, RenameReplacesAndListIsSorted) {
+TEST_P(DirectoryTest, RenameReplacesAndListIsSorted) {
   for (const char* name : {"b", "c", "a"}) {
     ASSERT_TRUE(
         directory_->OpenFile(name, OpenMode::kCreate).value()->WriteAt(BytesOf(name), 0).ok());
@@ -108,11 +117,11 @@ TEST_F(PosixFileTest, RenameReplacesAndListIsSorted) {
   EXPECT_EQ(directory_->Rename("b", "x").code(), ErrorCode::kNotFound);
 }
 
-TEST_F(PosixFileTest, RemovesOnlyEmptyDirectories) {
+TEST_P(DirectoryTest, RemovesOnlyEmptyDirectories) {
   ASSERT_TRUE(directory_->CreateDirectory("d").ok());
   EXPECT_EQ(directory_->CreateDirectory("d").code(), ErrorCode::kAlreadyExists);
   auto inner = directory_->OpenDirectory("d").value();
-  EXPECT_EQ(inner->path(), temp_.path() + "/d");
+  EXPECT_EQ(inner->path(), directory_->path() + "/d");
   ASSERT_TRUE(inner->OpenFile("f", OpenMode::kCreate).ok());
   EXPECT_EQ(directory_->RemoveDirectory("d").code(), ErrorCode::kFailedPrecondition);
   ASSERT_TRUE(inner->Remove("f").ok());
@@ -120,7 +129,7 @@ TEST_F(PosixFileTest, RemovesOnlyEmptyDirectories) {
   EXPECT_EQ(directory_->OpenDirectory("d").status().code(), ErrorCode::kNotFound);
 }
 
-TEST_F(PosixFileTest, ALockExcludesAnotherOfTheSameProcessUntilItGoes) {
+TEST_P(DirectoryTest, ALockExcludesAnotherOfTheSameProcessUntilItGoes) {
   auto held = directory_->Lock("lock");
   ASSERT_TRUE(held.ok());
   const Status refused = directory_->Lock("lock").status();
@@ -130,11 +139,11 @@ TEST_F(PosixFileTest, ALockExcludesAnotherOfTheSameProcessUntilItGoes) {
   EXPECT_TRUE(directory_->Lock("lock").ok());
 }
 
-TEST_F(PosixFileTest, KnowsTheFreeSpace) {
+TEST_P(DirectoryTest, KnowsTheFreeSpace) {
   EXPECT_GT(directory_->FreeBytes().value(), 0u);
 }
 
-TEST_F(PosixFileTest, ClonesOrSaysThatItCannot) {
+TEST_P(DirectoryTest, ClonesOrSaysThatItCannot) {
   auto from = directory_->OpenFile("from", OpenMode::kCreate).value();
   auto to = directory_->OpenFile("to", OpenMode::kCreate).value();
   ASSERT_TRUE(from->WriteAt(BytesOf(std::string(8192, 'x')), 0).ok());
