@@ -40,3 +40,18 @@ export class AurochsError extends Error {
     super(message, options);
   }
 }
+
+/** What was thrown, as one of ours: foreign errors become INTERNAL, as nobody foresaw them. */
+export function toAurochsError(thrown: unknown): AurochsError {
+  if (thrown instanceof AurochsError) return thrown;
+  const message = thrown instanceof Error ? thrown.message : String(thrown);
+  return new AurochsError('INTERNAL', message, undefined, { cause: thrown });
+}
+
+export function hasCode(thrown: unknown, code: ErrorCode): boolean {
+  return thrown instanceof AurochsError && thrown.code === code;
+}
+
+export function isErrorCode(text: string): text is ErrorCode {
+  return (ERROR_CODES as readonly string[]).includes(text);
+}

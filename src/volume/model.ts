@@ -1,4 +1,5 @@
 /** The domain's nouns. Sizes are bytes as bigint; times are milliseconds since 1970. */
+import type { ErrorCode } from '../core/errors.js';
 
 /** Is it open? Moves only as NEXT_STATE of volume-state.ts allows. */
 export type VolumeState =
@@ -22,6 +23,18 @@ export interface ReplicaPlace {
   diskId: string;
   /** Directory name below the disk's `replicas`. */
   directory: string;
+  /**
+   * Why its data cannot be trusted since it was last opened (D4); null if it can. The volume is not
+   * opened again by itself then: a failed sync must never turn into success.
+   */
+  failed: string | null;
+}
+
+/** Why a step did not work, and what to do. */
+export interface Problem {
+  code: ErrorCode;
+  message: string;
+  hint?: string;
 }
 
 export interface Volume {
@@ -43,11 +56,13 @@ export interface Volume {
   /** Fencing token: raised by one at every attach (rule W1). */
   epoch: bigint;
   replicas: ReplicaPlace[];
+  /** Removed snapshots are being merged; the volume is held open for that although detached. */
+  merging: boolean;
   /** What the agent sees. */
   state: VolumeState;
   robustness: VolumeRobustness;
   /** Why the last step did not work; null when it did. */
-  problem: { code: string; message: string; hint?: string } | null;
+  problem: Problem | null;
 }
 
 export interface Snapshot {
@@ -59,8 +74,10 @@ export interface Snapshot {
   sizeBytes: bigint;
   allocatedBytes: bigint;
   removing: boolean;
-  /** Share of the merge done, while removing. */
-  mergeShare?: number;
+  /** Share of the merge done, 0 to 1, once it runs. */
+  mergeShare: number | null;
+  /** The head stands on this one. */
+  headParent: boolean;
 }
 
 export interface Disk {
@@ -72,7 +89,9 @@ export interface Disk {
   totalBytes: bigint;
   freeBytes: bigint;
   fileBytesMax: bigint;
-  problem: { code: string; message: string; hint?: string } | null;
+  /** Directories below `replicas` that no volume claims. Reported, never removed. */
+  leftovers: string[];
+  problem: Problem | null;
 }
 
 export interface DiffRun {

@@ -172,7 +172,7 @@ export interface Store {
   /**
    * Delivers every change of the kind after `after`, in order, each once. When that cannot be kept
    * (the revision is too old, the connection was lost for too long) `lost` is called instead, once;
-   * the caller lists again and watches anew.
+   * the caller lists again and watches anew. Neither is called before `watch` has returned.
    */
   watch<K extends Kind>(
     kind: K,
@@ -185,7 +185,16 @@ export interface Store {
 
 // -- Disks
 
-export interface ReplicaDirectories {
-  /** Names below `<disk>/replicas`; empty when there is no such directory. */
-  list(diskPath: string): Promise<string[]>;
+/** The directory that a disk is. Every promise rejects with an AurochsError. */
+export interface DiskDirectories {
+  /**
+   * The id written into the directory when it became a disk; null if there is none. A disk that is not
+   * mounted shows its empty mount point, and this is how we notice.
+   */
+  readIdentity(diskPath: string): Promise<string | null>;
+  /** Creates the directory and its `replicas` if need be, and writes the id durably. */
+  writeIdentity(diskPath: string, diskId: string): Promise<void>;
+  removeIdentity(diskPath: string): Promise<void>;
+  /** Names below `<disk>/replicas`. */
+  listReplicas(diskPath: string): Promise<string[]>;
 }

@@ -1,0 +1,137 @@
+/**
+ * What to do next for one volume: a function of what is wanted, what the store says and what is open. It does
+ * nothing itself. Steps are small, so that a crash between any two leaves a state from which it goes on.
+ */
+import type { Frontend, Volume, VolumeState } from '../volume/model.js';
+import type { OpenPurpose } from '../volume/open-volumes.js';
+
+export type Step =
+  /** Create the replica's directory; the volume exists then. */
+  | { do: 'create' }
+  /** Raise the epoch (W1) and note what it is for. */
+  | { do: 'claim'; purpose: OpenPurpose }
+  | { do: 'open'; purpose: OpenPurpose }
+  | { do: 'expand' }
+  | { do: 'export'; frontend: Frontend }
+  | { do: 'unexport'; frontend: Frontend }
+  /** All is as wanted: say so in the store. */
+  | { do: 'announce' }
+  /** Write down that the replica lost data (D4). */
+  | { do: 'noteFailure'; message: string }
+  /** See whether a merge still runs; if not, write that down. */
+  | { do: 'checkMerges' }
+  | { do: 'close' }
+  | { do: 'move'; to: VolumeState; why: string }
+  /** Remove the replica's directory, then the volume from the store. */
+  | { do: 'remove' }
+  /** Nothing to do before `againAfterMs` (null: before something changes). */
+  | { do: 'rest'; againAfterMs: number | null };
+
+/** What this process has of the volume. */
+export interface Live {
+  purpose: OpenPurpose;
+  readOnly: boolean;
+  offered: ReadonlySet<Frontend>;
+  announced: boolean;
+  failed: string | null;
+  mergeError: string | null;
+  idleMs: number;
+}
+
+export interface Observed {
+  live: Live | null;
+  /** This process raised the epoch that the store holds, and has not closed since. */
+  claimed: boolean;
+}
+
+/** How long a detached volume stays open after a command, in case another follows. */
+export const LINGER_MS = 3_000;
+
+export function nextStep(volume: Volume, observed: Observed): Step {
+  const { live } = observed;
+  if (live !== null && live.failed !== null && volume.replicas[0]?.failed == null) {
+    return { do: 'noteFailure', message: live.failed };
+  }
+  if (volume.desired.deleted) return towardsDeleted(volume, live);
+  if (volume.state === 'creating') return { do: 'create' };
+  return volume.desired.attached
+    ? towardsAttached(volume, observed)
+    : towardsDetached(volume, observed);
+}
+
+function towardsDeleted(volume: Volume, live: Live | null): Step {
+  if (live !== null) return { do: 'close' };
+  switch (volume.state) {
+    case 'deleting':
+      return { do: 'remove' };
+    case 'attaching':
+    case 'attached':
+      return { do: 'move', to: 'detaching', why: 'deleted' };
+    case 'detaching':
+      return { do: 'move', to: 'detached', why: 'deleted' };
+    case 'creating':
+    case 'detached':
+      return { do: 'move', to: 'deleting', why: 'deleted' };
+  }
+}
+
+function towardsAttached(volume: Volume, observed: Observed): Step {
+  const { live, claimed } = observed;
+  if (live === null) {
+    if (volume.state === 'detaching') {
+      return { do: 'move', to: 'detached', why: 'attached again' };
+    }
+    // A failed replica is opened again only by a detach and an attach that somebody asked for.
+    if (volume.replicas[0]?.failed != null) {
+      if (volume.state === 'attached') {
+        return { do: 'move', to: 'attaching', why: 'its replica lost data' };
+      }
+      return { do: 'rest', againAfterMs: null };
+    }
+    if (volume.state !== 'attaching' || !claimed) return { do: 'claim', purpose: 'attach' };
+    return { do: 'open', purpose: 'attach' };
+  }
+  // W3: somebody else has raised the epoch; we must not serve a moment longer.
+  if (!claimed) return { do: 'close' };
+  if (live.purpose === 'maintenance' || live.readOnly !== volume.desired.readOnly) {
+    return { do: 'close' };
+  }
+  // Detaching was changed to attaching before it was closed: close, and take the usual way.
+  if (volume.state === 'detaching' || volume.state === 'detached') return { do: 'close' };
+  if (volume.desired.sizeBytes > volume.sizeBytes) return { do: 'expand' };
+  for (const frontend of volume.desired.frontends) {
+    if (!live.offered.has(frontend)) return { do: 'export', frontend };
+  }
+  for (const frontend of live.offered) {
+    if (!volume.desired.frontends.includes(frontend)) return { do: 'unexport', frontend };
+  }
+  if (volume.state !== 'attached' || !live.announced) return { do: 'announce' };
+  return volume.merging ? { do: 'checkMerges' } : { do: 'rest', againAfterMs: null };
+}
+
+function towardsDetached(volume: Volume, observed: Observed): Step {
+  const { live, claimed } = observed;
+  switch (volume.state) {
+    case 'attaching':
+    case 'attached':
+      return { do: 'move', to: 'detaching', why: 'detached' };
+    case 'detaching':
+      if (live !== null) return { do: 'close' };
+      return { do: 'move', to: 'detached', why: 'detached' };
+    default:
+      break;
+  }
+  if (live?.purpose === 'attach') return { do: 'close' };
+  const grows = volume.desired.sizeBytes > volume.sizeBytes;
+  if (live === null) {
+    if (!grows && !volume.merging) return { do: 'rest', againAfterMs: null };
+    return claimed
+      ? { do: 'open', purpose: 'maintenance' }
+      : { do: 'claim', purpose: 'maintenance' };
+  }
+  if (grows) return { do: 'expand' };
+  if (live.mergeError !== null) return { do: 'close' }; // Opening again resumes the merge.
+  if (volume.merging) return { do: 'checkMerges' };
+  if (live.idleMs < LINGER_MS) return { do: 'rest', againAfterMs: LINGER_MS - live.idleMs };
+  return { do: 'close' };
+}

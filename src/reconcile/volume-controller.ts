@@ -1,0 +1,113 @@
+/**
+ * Runs the volume reconciler for every volume that changed: in the store, in the engine, or by the clock.
+ * After a start every volume is looked at, so whatever a crash interrupted goes on from there.
+ */
+import type { Clock, Timer } from '../core/clock.js';
+import { toAurochsError } from '../core/errors.js';
+import {
+  RECONCILES_PARALLEL,
+  RESYNC_INTERVAL_MS,
+  RETRY_MAX_MS,
+  RETRY_MIN_MS,
+} from '../core/limits.js';
+import type { Logger } from '../core/logger.js';
+import { WorkQueue } from '../core/work-queue.js';
+import type { OpenVolumes } from '../volume/open-volumes.js';
+import type { Store, Watch } from '../volume/ports.js';
+import type { VolumeReconciler } from './volume-reconciler.js';
+
+export interface VolumeControllerDeps {
+  store: Store;
+  open: OpenVolumes;
+  reconciler: VolumeReconciler;
+  clock: Clock;
+  log: Logger;
+}
+
+export class VolumeController {
+  readonly #queue: WorkQueue;
+  #watch: Watch | null = null;
+  #resync: Timer | null = null;
+  #running = false;
+
+  constructor(private readonly deps: VolumeControllerDeps) {
+    const { clock, log, reconciler } = deps;
+    this.#queue = new WorkQueue((name) => reconciler.reconcile(name), {
+      clock,
+      parallel: RECONCILES_PARALLEL,
+      retryMinMs: RETRY_MIN_MS,
+      retryMaxMs: RETRY_MAX_MS,
+      onError: (volume, thrown, retryMs) => {
+        const error = toAurochsError(thrown);
+        const { code, message, hint } = error;
+        log.warn('volume step failed', { volume, code, message, hint, retryMs });
+      },
+    });
+  }
+
+  async start(): Promise<void> {
+    this.#running = true;
+    this.deps.open.onChange = (volume) => this.#queue.add(volume);
+    await this.#listAndWatch();
+    this.#scheduleResync();
+  }
+
+  /** No new steps; resolves when the last one has ended. Leaves open what is open. */
+  async stop(): Promise<void> {
+    this.#running = false;
+    this.deps.open.onChange = () => {};
+    this.#resync?.cancel();
+    this.#watch?.close();
+    await this.#queue.close();
+  }
+
+  get idle(): boolean {
+    return this.#queue.idle;
+  }
+
+  async #listAndWatch(): Promise<void> {
+    const { store, reconciler } = this.deps;
+    const { items, revision } = await store.list('volume');
+    if (!this.#running) return;
+    for (const item of items) this.#queue.add(item.key);
+    this.#watch = store.watch(
+      'volume',
+      revision,
+      (event) => {
+        if (event.type === 'deleted') this.#queue.forget(event.key);
+        else if (!reconciler.isOwnEcho(event.item)) this.#queue.add(event.item.key);
+      },
+      (why) => {
+        this.deps.log.warn('the watch of volumes was lost', { why });
+        void this.#watchAgain();
+      },
+    );
+  }
+
+  async #watchAgain(): Promise<void> {
+    if (!this.#running) return;
+    try {
+      await this.#listAndWatch();
+    } catch (error) {
+      this.deps.log.error('volumes cannot be listed', { error: String(error) });
+      this.deps.clock.after(RETRY_MAX_MS, () => void this.#watchAgain());
+    }
+  }
+
+  #scheduleResync(): void {
+    this.#resync = this.deps.clock.after(RESYNC_INTERVAL_MS, () => {
+      void this.#addAll().finally(() => {
+        if (this.#running) this.#scheduleResync();
+      });
+    });
+  }
+
+  async #addAll(): Promise<void> {
+    try {
+      const { items } = await this.deps.store.list('volume');
+      for (const item of items) if (this.#running) this.#queue.add(item.key);
+    } catch (error) {
+      this.deps.log.error('volumes cannot be listed', { error: String(error) });
+    }
+  }
+}

@@ -1,0 +1,309 @@
+/**
+ * Brings one volume from what it is to what is wanted, step by step (next-step.ts). Level-triggered: it reads
+ * the store and what is open each time and remembers nothing, so it may be started anew at any moment.
+ */
+import { AurochsError, hasCode, toAurochsError } from '../core/errors.js';
+import type { Clock } from '../core/clock.js';
+import { unreachable } from '../core/invariant.js';
+import { RESYNC_INTERVAL_MS, RETRY_MIN_MS, STEPS_PER_RECONCILE_MAX } from '../core/limits.js';
+import type { Logger } from '../core/logger.js';
+import {
+  iscsiConfig,
+  nbdConfig,
+  refusalToExport,
+  type ListenAddresses,
+} from '../volume/exports.js';
+import type { Frontend, Problem, Volume, VolumeRobustness } from '../volume/model.js';
+import { onlyReplica, type OpenVolume, type OpenVolumes } from '../volume/open-volumes.js';
+import type { Engine, Store, Stored } from '../volume/ports.js';
+import { moveTo } from '../volume/volume-state.js';
+import { nextStep, type Observed, type Step } from './next-step.js';
+
+type Action = Exclude<Step, { do: 'rest' } | { do: 'checkMerges' }>;
+
+export interface VolumeReconcilerDeps {
+  store: Store;
+  engine: Engine;
+  open: OpenVolumes;
+  listen: ListenAddresses;
+  clock: Clock;
+  log: Logger;
+}
+
+export class VolumeReconciler {
+  /** Revisions this reconciler wrote last, by volume name: its own echo is no news. */
+  readonly #written = new Map<string, string>();
+
+  constructor(private readonly deps: VolumeReconcilerDeps) {}
+
+  isOwnEcho(item: Stored<'volume'>): boolean {
+    return this.#written.get(item.key) === item.revision;
+  }
+
+  /** Takes steps until the volume rests. Throws what stopped it, once that is written as its problem. */
+  async reconcile(name: string): Promise<{ againAfterMs: number } | null> {
+    for (let steps = 0; steps < STEPS_PER_RECONCILE_MAX; ++steps) {
+      const rest = await this.deps.open.exclusive(name, () => this.#oneStep(name));
+      if (rest === null) continue;
+      return rest.againAfterMs === null ? null : { againAfterMs: rest.againAfterMs };
+    }
+    this.deps.log.warn('volume does not settle', { volume: name });
+    return { againAfterMs: RETRY_MIN_MS };
+  }
+
+  /** Null if a step was taken; else when to look again. */
+  async #oneStep(name: string): Promise<{ againAfterMs: number | null } | null> {
+    const stored = await this.deps.store.get('volume', name);
+    if (stored === null) {
+      this.#written.delete(name);
+      return { againAfterMs: null };
+    }
+    const step = nextStep(stored.value, this.#observe(stored.value));
+    if (step.do === 'rest') return { againAfterMs: step.againAfterMs };
+    try {
+      if (step.do === 'checkMerges') return await this.#checkMerges(stored);
+      await this.#take(step, stored);
+      return null;
+    } catch (error) {
+      if (hasCode(error, 'CONFLICT')) return null; // Somebody wrote meanwhile: look again.
+      await this.#noteProblem(step, stored, toAurochsError(error));
+      throw error;
+    }
+  }
+
+  #observe(volume: Volume): Observed {
+    const open = this.deps.open.get(volume);
+    const claimed = this.deps.open.hasClaimed(volume);
+    if (open === null) return { live: null, claimed };
+    const idleMs = this.deps.clock.nowUnixMs() - open.lastUsedUnixMs;
+    return { live: { ...open, idleMs: Math.max(0, idleMs) }, claimed };
+  }
+
+  async #take(step: Action, stored: Stored<'volume'>): Promise<void> {
+    const volume = stored.value;
+    const { open } = this.deps;
+    switch (step.do) {
+      case 'create':
+        return this.#create(stored);
+      case 'claim': {
+        const attach = step.purpose === 'attach';
+        this.#wrote(await open.claim(stored, (v) => (attach ? moveTo(v, 'attaching') : v)));
+        return;
+      }
+      case 'open':
+        await open.open(volume, step.purpose);
+        return;
+      case 'expand':
+        return this.#expand(stored);
+      case 'export':
+        return this.#export(volume, step.frontend);
+      case 'unexport':
+        return this.#unexport(volume, step.frontend);
+      case 'announce':
+        return this.#announce(stored);
+      case 'noteFailure':
+        return this.#noteFailure(stored, step.message);
+      case 'close':
+        return open.close(volume);
+      case 'move': {
+        const moved = moveTo(volume, step.to);
+        this.deps.log.info('volume state', {
+          volume: volume.name,
+          from: volume.state,
+          to: step.to,
+          why: step.why,
+        });
+        // Whoever detaches a failed replica accepts its loss; attaching is allowed again.
+        return this.#write(stored, step.to === 'detached' ? withoutFailure(moved) : moved);
+      }
+      case 'remove':
+        return this.#remove(stored);
+      default:
+        return unreachable(step);
+    }
+  }
+
+  /** Idempotent: a directory that is there was created before a crash, and opening it verifies its identity. */
+  async #create(stored: Stored<'volume'>): Promise<void> {
+    const volume = stored.value;
+    const place = onlyReplica(volume);
+    const disk = await this.deps.open.disk(place.diskId);
+    try {
+      await this.deps.engine.createReplica(disk.path, place.directory, {
+        volumeId: volume.id,
+        replicaId: place.id,
+        sizeBytes: volume.sizeBytes,
+      });
+    } catch (error) {
+      if (!hasCode(error, 'ALREADY_EXISTS')) throw error;
+    }
+    await this.#write(stored, {
+      ...moveTo(volume, 'detached'),
+      robustness: 'healthy',
+      problem: null,
+    });
+  }
+
+  async #expand(stored: Stored<'volume'>): Promise<void> {
+    const volume = stored.value;
+    const open = this.#mustBeOpen(volume);
+    const description = await this.deps.open.describe(open);
+    if (description.sizeBytes < volume.desired.sizeBytes) {
+      await open.engine.expand(volume.desired.sizeBytes);
+    }
+    await this.#write(stored, { ...volume, sizeBytes: volume.desired.sizeBytes, problem: null });
+  }
+
+  async #export(volume: Volume, frontend: Frontend): Promise<void> {
+    const refusal = refusalToExport(volume, frontend, this.deps.listen);
+    if (refusal !== null) throw refusal;
+    const open = this.#mustBeOpen(volume);
+    if (frontend === 'iscsi') await open.engine.exportIscsi(iscsiConfig(volume));
+    else await open.engine.exportNbd(nbdConfig(volume));
+    open.offered.add(frontend);
+    open.announced = false;
+  }
+
+  async #unexport(volume: Volume, frontend: Frontend): Promise<void> {
+    const open = this.#mustBeOpen(volume);
+    if (frontend === 'iscsi') await open.engine.unexportIscsi();
+    else await open.engine.unexportNbd();
+    open.offered.delete(frontend);
+    open.announced = false;
+  }
+
+  async #announce(stored: Stored<'volume'>): Promise<void> {
+    const volume = stored.value;
+    const failed = onlyReplica(volume).failed !== null;
+    await this.#write(stored, {
+      ...moveTo(volume, 'attached'),
+      robustness: failed ? 'faulted' : 'healthy',
+      problem: failed ? volume.problem : null,
+    });
+    this.#mustBeOpen(volume).announced = true;
+    if (volume.state !== 'attached') {
+      this.deps.log.info('volume attached', {
+        volume: volume.name,
+        epoch: String(volume.epoch),
+        frontends: volume.desired.frontends.join(' '),
+      });
+    }
+  }
+
+  async #noteFailure(stored: Stored<'volume'>, message: string): Promise<void> {
+    const volume = stored.value;
+    const problem: Problem = {
+      code: 'IO',
+      message: `volume ${volume.name}: its disk failed to keep what was written: ${message}`,
+      hint: `Look at the disk. Then accept the loss of what was written since the last flush: aurochs volume detach --force ${volume.name}, check it, attach it again.`,
+    };
+    await this.#write(stored, {
+      ...volume,
+      replicas: volume.replicas.map((place) => ({ ...place, failed: message })),
+      robustness: 'faulted',
+      problem,
+    });
+  }
+
+  /** The engine tells when a merge has ended; looking now and then is for an event that was missed. */
+  async #checkMerges(stored: Stored<'volume'>): Promise<{ againAfterMs: number } | null> {
+    const open = this.#mustBeOpen(stored.value);
+    const description = await this.deps.open.describe(open);
+    if (description.snapshots.some((snapshot) => snapshot.removing)) {
+      return { againAfterMs: RESYNC_INTERVAL_MS };
+    }
+    await this.#write(stored, { ...stored.value, merging: false });
+    return null;
+  }
+
+  async #remove(stored: Stored<'volume'>): Promise<void> {
+    const volume = stored.value;
+    const place = onlyReplica(volume);
+    const disk = await this.deps.open.disk(place.diskId);
+    try {
+      await this.deps.engine.removeReplica(disk.path, place.directory);
+    } catch (error) {
+      if (!hasCode(error, 'NOT_FOUND')) throw error;
+    }
+    await this.deps.store.delete('volume', stored.key, stored.revision);
+    this.deps.open.forget(volume);
+    this.deps.log.info('volume deleted', { volume: volume.name, volumeId: volume.id });
+  }
+
+  #mustBeOpen(volume: Volume): OpenVolume {
+    const open = this.deps.open.get(volume);
+    if (open === null) throw new AurochsError('INTERNAL', `${volume.name}: is not open`);
+    return open;
+  }
+
+  async #noteProblem(step: Step, stored: Stored<'volume'>, error: AurochsError): Promise<void> {
+    const { problem } = stored.value;
+    const next = problemFrom(stored.value, error);
+    const robustness = robustnessAfter(step, stored.value, error);
+    if (
+      problem?.message === next.message &&
+      problem.code === next.code &&
+      robustness === stored.value.robustness
+    ) {
+      return;
+    }
+    try {
+      await this.#write(stored, { ...stored.value, robustness, problem: next });
+    } catch (writing) {
+      if (!hasCode(writing, 'CONFLICT')) throw writing;
+    }
+  }
+
+  async #write(stored: Stored<'volume'>, value: Volume): Promise<void> {
+    this.#wrote(await this.deps.store.update('volume', stored.key, value, stored.revision));
+  }
+
+  #wrote(item: Stored<'volume'>): void {
+    this.#written.set(item.key, item.revision);
+  }
+}
+
+function withoutFailure(volume: Volume): Volume {
+  return { ...volume, replicas: volume.replicas.map((place) => ({ ...place, failed: null })) };
+}
+
+/** Errors that say: this replica cannot be served as it is. */
+function robustnessAfter(step: Step, volume: Volume, error: AurochsError): VolumeRobustness {
+  if (step.do !== 'open') return volume.robustness;
+  switch (error.code) {
+    case 'CORRUPTION':
+    case 'NOT_FOUND':
+    case 'IO':
+    case 'UNAVAILABLE':
+    case 'UNSUPPORTED':
+    case 'STALE_EPOCH':
+      return 'faulted';
+    default:
+      return volume.robustness;
+  }
+}
+
+function problemFrom(volume: Volume, error: AurochsError): Problem {
+  const hint = error.hint ?? HINTS[error.code];
+  return {
+    code: error.code,
+    message: error.message.includes(volume.name)
+      ? error.message
+      : `volume ${volume.name}: ${error.message}`,
+    ...(hint === undefined ? {} : { hint }),
+  };
+}
+
+/** What to do about what the engine says, which does not know commands. */
+const HINTS: Partial<Record<AurochsError['code'], string>> = {
+  CORRUPTION:
+    'Run "aurochs replica fsck" on the directory; restore it from a copy, or delete the volume. Other volumes are not affected.',
+  NOT_FOUND: 'The directory of the replica is gone. Restore it from a copy, or delete the volume.',
+  STALE_EPOCH:
+    'A newer engine has opened the replica: the store is older than the data. Restore the newest copy of the store.',
+  BUSY: 'Another process has the replica open. The agent tries again by itself.',
+  NO_SPACE: 'Make room on the disk, or use another one.',
+  READ_ONLY: 'The disk is mounted read-only; mount it for writing.',
+  IO: 'Look at the kernel log for the disk.',
+  UNSUPPORTED: 'The replica was written by a newer version of aurochs; use that version.',
+};

@@ -1,0 +1,320 @@
+/**
+ * The volumes whose replica this agent has open, and the only place that opens and closes one.
+ *
+ * Whoever works on a volume does it inside `exclusive`, so that no step of the reconciler meets a
+ * snapshot half-way. Rule W1: the epoch is raised in the store, by compare-and-swap, before every
+ * opening; an engine that was overtaken can then never write.
+ */
+import type { Clock } from '../core/clock.js';
+import { AurochsError, hasCode } from '../core/errors.js';
+import { invariant } from '../core/invariant.js';
+import { KeyedMutex } from '../core/keyed-mutex.js';
+import type { Logger } from '../core/logger.js';
+import type { DomainEvents } from './events.js';
+import type { Disk, Frontend, ReplicaPlace, Volume } from './model.js';
+import type {
+  DiskDirectories,
+  Engine,
+  EngineEvent,
+  EngineVolume,
+  ReplicaDescription,
+  Store,
+  Stored,
+} from './ports.js';
+
+/** Attach: to be exported. Maintenance: for a snapshot or a merge, while detached. */
+export type OpenPurpose = 'attach' | 'maintenance';
+
+export interface OpenVolume {
+  readonly engine: EngineVolume;
+  readonly volumeId: string;
+  readonly epoch: bigint;
+  readonly purpose: OpenPurpose;
+  readonly readOnly: boolean;
+  readonly offered: Set<Frontend>;
+  /** Whether the store has been written since `offered` changed, so that whoever waits hears of it. */
+  announced: boolean;
+  /** Why the replica lost data (D4); null while it is whole. */
+  failed: string | null;
+  /** Why the last merge stopped; null while none did. */
+  mergeError: string | null;
+  lastUsedUnixMs: number;
+}
+
+export interface OpenVolumesDeps {
+  store: Store;
+  engine: Engine;
+  directories: DiskDirectories;
+  events: DomainEvents;
+  clock: Clock;
+  log: Logger;
+}
+
+export class OpenVolumes {
+  readonly #open = new Map<string, OpenVolume>(); // By volume name.
+  readonly #claimed = new Map<string, bigint>(); // Epochs this process raised and has not closed.
+  readonly #described = new Map<string, ReplicaDescription>(); // By volume id; what was last seen.
+  readonly #mergeShares = new Map<string, number>(); // By snapshot id.
+  readonly #mutex = new KeyedMutex();
+  readonly #unsubscribe: () => void;
+  /** Set by the reconciler: the volume needs a look. */
+  onChange: (volume: string) => void = () => {};
+
+  constructor(private readonly deps: OpenVolumesDeps) {
+    this.#unsubscribe = deps.engine.subscribe((event) => this.#onEngineEvent(event));
+  }
+
+  exclusive<T>(volume: string, task: () => Promise<T>): Promise<T> {
+    return this.#mutex.run(volume, task);
+  }
+
+  get(volume: Volume): OpenVolume | null {
+    const open = this.#open.get(volume.name);
+    if (open === undefined) return null;
+    invariant(open.volumeId === volume.id, `${volume.name} was replaced while it was open`);
+    return open;
+  }
+
+  /** Whether this process raised the volume's epoch for an opening that has not ended. */
+  hasClaimed(volume: Volume): boolean {
+    return this.#claimed.get(volume.id) === volume.epoch;
+  }
+
+  /** Raises the epoch, together with what `change` does. CONFLICT if somebody else changed the volume. */
+  async claim(
+    stored: Stored<'volume'>,
+    change: (volume: Volume) => Volume = (volume) => volume,
+  ): Promise<Stored<'volume'>> {
+    const epoch = stored.value.epoch + 1n;
+    const next = { ...change(stored.value), epoch };
+    const written = await this.deps.store.update('volume', stored.key, next, stored.revision);
+    this.#claimed.set(next.id, epoch);
+    return written;
+  }
+
+  /** REQUIRES: exclusive; the epoch is claimed; not open. */
+  async open(volume: Volume, purpose: OpenPurpose): Promise<OpenVolume> {
+    invariant(this.hasClaimed(volume), `${volume.name}: opened without a claim of its epoch`);
+    invariant(!this.#open.has(volume.name), `${volume.name}: opened twice`);
+    const place = onlyReplica(volume);
+    const disk = await this.disk(place.diskId);
+    const engine = await this.deps.engine.openVolume(disk.path, place.directory, volume.epoch);
+    try {
+      await this.#verify(volume, place, engine);
+    } catch (error) {
+      await engine.close();
+      throw error;
+    }
+    const open: OpenVolume = {
+      engine,
+      volumeId: volume.id,
+      epoch: volume.epoch,
+      purpose,
+      readOnly: volume.desired.readOnly,
+      offered: new Set(),
+      announced: false,
+      failed: null,
+      mergeError: null,
+      lastUsedUnixMs: this.deps.clock.nowUnixMs(),
+    };
+    this.#open.set(volume.name, open);
+    return open;
+  }
+
+  /** REQUIRES: exclusive. Closing again needs a new claim to open. */
+  async close(volume: Volume): Promise<void> {
+    const open = this.get(volume);
+    this.#claimed.delete(volume.id);
+    if (open === null) return;
+    // Whatever close says, the handle is of no use any more.
+    this.#open.delete(volume.name);
+    await open.engine.close();
+  }
+
+  /** REQUIRES: exclusive. The open volume, opened for maintenance if need be. */
+  async forWork(name: string): Promise<{ volume: Volume; open: OpenVolume }> {
+    const stored = await this.deps.store.get('volume', name);
+    if (stored === null) throw volumeNotFound(name);
+    const live = this.get(stored.value);
+    if (live !== null) {
+      live.lastUsedUnixMs = this.deps.clock.nowUnixMs();
+      return { volume: stored.value, open: live };
+    }
+    const volume = stored.value;
+    if (volume.state !== 'detached' || volume.desired.attached || volume.desired.deleted) {
+      throw new AurochsError(
+        volume.problem?.code ?? 'UNAVAILABLE',
+        volume.problem?.message ?? `volume ${name} is ${volume.state}; it is not open yet`,
+        volume.problem?.hint ?? 'Try again in a moment; "aurochs volume show" has its state.',
+      );
+    }
+    const claimed = await this.#claimRetrying(stored);
+    const open = await this.open(claimed.value, 'maintenance');
+    this.onChange(name); // The reconciler closes it when nobody needs it any more.
+    return { volume: claimed.value, open };
+  }
+
+  /** Asks the engine and remembers the answer. */
+  async describe(open: OpenVolume): Promise<ReplicaDescription> {
+    const description = await open.engine.describe();
+    this.#described.set(open.volumeId, description);
+    return description;
+  }
+
+  /** What was last seen of the volume; null if it has not been open since the agent started. */
+  lastDescription(volume: Volume): ReplicaDescription | null {
+    return this.#described.get(volume.id) ?? null;
+  }
+
+  mergeShare(snapshotId: string): number | null {
+    return this.#mergeShares.get(snapshotId) ?? null;
+  }
+
+  /** The disk, once its directory is known to be the disk and not, say, an empty mount point. */
+  async disk(diskId: string): Promise<Disk> {
+    const stored = await this.deps.store.get('disk', diskId);
+    if (stored === null) {
+      throw new AurochsError('NOT_FOUND', `disk ${diskId} is not known to this agent`);
+    }
+    await checkIdentity(this.deps.directories, stored.value);
+    return stored.value;
+  }
+
+  /** Forgets a volume that is deleted. */
+  forget(volume: Volume): void {
+    this.#described.delete(volume.id);
+    this.#claimed.delete(volume.id);
+  }
+
+  /** Closes every volume. REQUIRES: no reconciler runs and nobody asks for work any more. */
+  async closeAll(): Promise<void> {
+    this.#unsubscribe();
+    const closing = [...this.#open].map(([name, open]) =>
+      this.exclusive(name, async () => {
+        this.#open.delete(name);
+        await open.engine.close();
+      }),
+    );
+    const results = await Promise.allSettled(closing);
+    for (const result of results) {
+      if (result.status === 'rejected') {
+        this.deps.log.error('closing a volume failed', { error: String(result.reason) });
+      }
+    }
+  }
+
+  async #claimRetrying(stored: Stored<'volume'>): Promise<Stored<'volume'>> {
+    try {
+      return await this.claim(stored);
+    } catch (error) {
+      if (!hasCode(error, 'CONFLICT')) throw error;
+      throw new AurochsError(
+        'BUSY',
+        `volume ${stored.key} was changed at the same moment`,
+        'Try again.',
+        { cause: error },
+      );
+    }
+  }
+
+  /** A directory that was copied from another volume, or restored from an old copy, is not ours. */
+  async #verify(volume: Volume, place: ReplicaPlace, engine: EngineVolume): Promise<void> {
+    const description = await engine.describe();
+    const wrong =
+      description.volumeId !== volume.id
+        ? `belongs to volume ${description.volumeId}, not to ${volume.id}`
+        : description.replicaId !== place.id
+          ? `is replica ${description.replicaId}, not ${place.id}`
+          : description.sizeBytes < volume.sizeBytes
+            ? `has ${description.sizeBytes} bytes, the volume ${volume.sizeBytes}`
+            : null;
+    if (wrong !== null) {
+      throw new AurochsError(
+        'CORRUPTION',
+        `volume ${volume.name}: directory ${place.directory} ${wrong}`,
+        'Put the right directory back from its copy, or delete the volume.',
+      );
+    }
+    this.#described.set(volume.id, description);
+  }
+
+  #nameOf(volumeId: string): string | null {
+    for (const [name, open] of this.#open) if (open.volumeId === volumeId) return name;
+    return null;
+  }
+
+  #onEngineEvent(event: EngineEvent): void {
+    const { events, log } = this.deps;
+    switch (event.type) {
+      case 'sessionOpened':
+      case 'sessionClosed':
+        events.emit(event);
+        return;
+      case 'mergeProgress': {
+        this.#mergeShares.set(event.snapshotId, event.share);
+        const volume = this.#nameOf(event.volumeId);
+        if (volume === null) return;
+        events.emit({
+          type: 'mergeProgress',
+          volume,
+          snapshot: event.snapshotId,
+          share: event.share,
+        });
+        return;
+      }
+      case 'mergeDone': {
+        this.#mergeShares.delete(event.snapshotId);
+        const volume = this.#nameOf(event.volumeId);
+        if (volume === null) return;
+        const { error, snapshotId: snapshot } = event;
+        if (error !== null) {
+          log.error('merging a removed snapshot stopped', { volume, snapshot, error });
+          const open = this.#open.get(volume);
+          if (open !== undefined) open.mergeError = error;
+        }
+        events.emit({ type: 'mergeDone', volume, snapshot, error });
+        this.onChange(volume);
+        return;
+      }
+      case 'replicaFailed': {
+        const volume = this.#nameOf(event.volumeId);
+        if (volume === null) return;
+        log.error('a replica lost data', { volume, error: event.message });
+        const open = this.#open.get(volume);
+        if (open !== undefined) open.failed = event.message;
+        this.onChange(volume);
+        return;
+      }
+    }
+  }
+}
+
+export function onlyReplica(volume: Volume): ReplicaPlace {
+  const [place] = volume.replicas;
+  invariant(
+    place !== undefined && volume.replicas.length === 1,
+    `${volume.name}: has one replica, not ${volume.replicas.length}`,
+  );
+  return place;
+}
+
+export function volumeNotFound(name: string): AurochsError {
+  return new AurochsError(
+    'NOT_FOUND',
+    `there is no volume ${JSON.stringify(name)}`,
+    '"aurochs volume ls" shows all.',
+  );
+}
+
+/** UNAVAILABLE when the directory does not carry the disk's id. */
+export async function checkIdentity(directories: DiskDirectories, disk: Disk): Promise<void> {
+  const found = await directories.readIdentity(disk.path);
+  if (found === disk.id) return;
+  throw new AurochsError(
+    'UNAVAILABLE',
+    found === null
+      ? `disk ${disk.path}: the directory does not hold the disk (no aurochs-disk.json)`
+      : `disk ${disk.path}: the directory holds disk ${found}, not ${disk.id}`,
+    'Mount the disk there; the agent looks again by itself.',
+  );
+}

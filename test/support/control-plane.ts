@@ -1,0 +1,79 @@
+/** The control plane of one agent over a fake engine: store, services, reconcilers, as the daemon composes them. */
+import { silentLogger } from '../../src/core/logger.js';
+import { systemClock } from '../../src/core/clock.js';
+import { DiskReconciler } from '../../src/reconcile/disk-reconciler.js';
+import { VolumeController } from '../../src/reconcile/volume-controller.js';
+import { VolumeReconciler } from '../../src/reconcile/volume-reconciler.js';
+import { EmbeddedStore } from '../../src/store/embedded-store.js';
+import { DiskService } from '../../src/volume/disk-service.js';
+import { DomainEvents } from '../../src/volume/events.js';
+import type { ListenAddresses } from '../../src/volume/exports.js';
+import { OpenVolumes } from '../../src/volume/open-volumes.js';
+import type { Store } from '../../src/volume/ports.js';
+import { SnapshotService } from '../../src/volume/snapshot-service.js';
+import { VolumeService } from '../../src/volume/volume-service.js';
+import { FakeDisks, FakeEngine } from './fake-engine.js';
+
+export const LOCAL: ListenAddresses = {
+  iscsi: ['127.0.0.1:3260'],
+  nbd: ['127.0.0.1:10809', 'unix:/run/aurochs/nbd.sock'],
+  nbdClientsVerified: false,
+};
+
+export interface ControlPlaneOptions {
+  disks?: FakeDisks;
+  storePath?: string;
+  listen?: ListenAddresses;
+  deadlineMs?: number;
+  /** Wraps the store, to make it fail. */
+  wrapStore?: (store: Store) => Store;
+}
+
+export class ControlPlane {
+  readonly disks: FakeDisks;
+  readonly engine: FakeEngine;
+  readonly store: Store;
+  readonly open: OpenVolumes;
+  readonly events: DomainEvents;
+  readonly diskService: DiskService;
+  readonly volumes: VolumeService;
+  readonly snapshots: SnapshotService;
+  readonly reconciler: VolumeReconciler;
+  readonly controller: VolumeController;
+  readonly diskReconciler: DiskReconciler;
+
+  constructor(options: ControlPlaneOptions = {}) {
+    this.disks = options.disks ?? new FakeDisks();
+    const engine = (this.engine = new FakeEngine(this.disks));
+    const embedded = EmbeddedStore.open(options.storePath ?? ':memory:');
+    const store = (this.store = options.wrapStore?.(embedded) ?? embedded);
+    const log = silentLogger;
+    const clock = systemClock;
+    const directories = this.disks;
+    const listen = options.listen ?? LOCAL;
+    const events = (this.events = new DomainEvents(log));
+    const open = (this.open = new OpenVolumes({ store, engine, directories, events, clock, log }));
+    const base = { store, engine, directories, nodeId: 'node-1', clock, log };
+    const disks = (this.diskService = new DiskService(base));
+    const deadline = options.deadlineMs === undefined ? {} : { deadlineMs: options.deadlineMs };
+    this.volumes = new VolumeService({ ...base, open, disks, listen, ...deadline });
+    this.snapshots = new SnapshotService({ store, open, events, clock, log });
+    this.reconciler = new VolumeReconciler({ ...base, open, listen });
+    this.controller = new VolumeController({ ...base, open, reconciler: this.reconciler });
+    this.diskReconciler = new DiskReconciler(base);
+  }
+
+  /** A started one, with a disk at /disk0. */
+  static async started(options: ControlPlaneOptions = {}): Promise<ControlPlane> {
+    const plane = new ControlPlane(options);
+    await plane.diskService.add('/disk0');
+    await plane.controller.start();
+    return plane;
+  }
+
+  async stop(): Promise<void> {
+    await this.controller.stop();
+    await this.open.closeAll();
+    await this.store.close();
+  }
+}

@@ -1,0 +1,129 @@
+import { strict as assert } from 'node:assert';
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import Database from 'better-sqlite3';
+import { hasCode } from '../../../src/core/errors.js';
+import { STORE_WATCH_BACKLOG } from '../../../src/core/limits.js';
+import { EmbeddedStore } from '../../../src/store/embedded-store.js';
+import { describeStore, sampleVolume } from '../../support/store-conformance.js';
+
+describeStore('the embedded store', async () => EmbeddedStore.open(':memory:'));
+
+describe('the embedded store on a file', () => {
+  let directory: string;
+  let path: string;
+  beforeEach(() => {
+    directory = mkdtempSync(join(tmpdir(), 'aurochs-store-'));
+    path = join(directory, 'state.db');
+  });
+  afterEach(() => rmSync(directory, { recursive: true }));
+
+  it('has what was written when it is opened again, and goes on with its revisions', async () => {
+    const first = EmbeddedStore.open(path);
+    const item = await first.create('volume', 'db', sampleVolume('db'));
+    await first.close();
+    const second = EmbeddedStore.open(path);
+    assert.deepEqual(await second.get('volume', 'db'), item);
+    const other = await second.create('volume', 'x', sampleVolume('x'));
+    assert.ok(Number(other.revision) > Number(item.revision));
+    await second.close();
+  });
+
+  it('has what was acknowledged to a process that was killed', () => {
+    const module = new URL('../../../src/store/embedded-store.js', import.meta.url).href;
+    const support = new URL('../../support/store-conformance.js', import.meta.url).href;
+    const script = `
+      globalThis.describe = globalThis.it = () => {};
+      const { EmbeddedStore } = await import(${JSON.stringify(module)});
+      const { sampleVolume } = await import(${JSON.stringify(support)});
+      const store = EmbeddedStore.open(${JSON.stringify(path)});
+      await store.create('volume', 'db', sampleVolume('db'));
+      process.kill(process.pid, 'SIGKILL');`;
+    assert.throws(
+      () =>
+        execFileSync(process.execPath, ['--input-type=module', '-e', script], { stdio: 'pipe' }),
+      (error: { signal?: string }) => error.signal === 'SIGKILL',
+    );
+    const store = EmbeddedStore.open(path);
+    return store.get('volume', 'db').then(async (item) => {
+      assert.equal(item?.key, 'db');
+      await store.close();
+    });
+  });
+
+  it('refuses a file of a newer version and leaves it alone', () => {
+    const db = new Database(path);
+    db.pragma('application_id = 1096110671');
+    db.pragma('user_version = 99');
+    db.close();
+    assert.throws(
+      () => EmbeddedStore.open(path),
+      (error) => hasCode(error, 'UNSUPPORTED') && /schema 99.*newer aurochs/s.test(text(error)),
+    );
+    const again = new Database(path);
+    assert.equal(again.pragma('user_version', { simple: true }), 99);
+    again.close();
+  });
+
+  it('refuses a SQLite file of another program', () => {
+    const db = new Database(path);
+    db.exec('CREATE TABLE theirs (x)');
+    db.pragma('user_version = 1');
+    db.close();
+    assert.throws(
+      () => EmbeddedStore.open(path),
+      (error) => hasCode(error, 'CORRUPTION') && text(error).includes('another program'),
+    );
+  });
+
+  it('names the file when it is not a SQLite file at all', () => {
+    writeFileSync(path, 'x'.repeat(4096));
+    assert.throws(
+      () => EmbeddedStore.open(path),
+      (error) => hasCode(error, 'CORRUPTION') && text(error).includes(path),
+    );
+  });
+
+  it('names the field of a resource that was edited badly', async () => {
+    const store = EmbeddedStore.open(path);
+    await store.create('volume', 'db', sampleVolume('db'));
+    await store.close();
+    const db = new Database(path);
+    db.exec(`UPDATE resource SET value = json_set(value, '$.epoch', -1)`);
+    db.close();
+    const again = EmbeddedStore.open(path);
+    await assert.rejects(
+      again.get('volume', 'db'),
+      (error) => hasCode(error, 'CORRUPTION') && text(error).includes('volume.epoch'),
+    );
+    await again.close();
+  });
+
+  it('says that a watch was lost when its revision is too old', async () => {
+    const store = EmbeddedStore.open(':memory:');
+    let item = await store.create('volume', 'db', sampleVolume('db'));
+    const old = item.revision;
+    for (let count = 0; count <= STORE_WATCH_BACKLOG; ++count) {
+      item = await store.update('volume', 'db', item.value, item.revision);
+    }
+    const why = await new Promise<string>((resolve) => {
+      store.watch('volume', old, () => assert.fail('delivered after a gap'), resolve);
+    });
+    assert.match(why, /too old/);
+    await store.close();
+  });
+
+  it('answers UNAVAILABLE once it is closed', async () => {
+    const store = EmbeddedStore.open(path);
+    await store.close();
+    await assert.rejects(store.get('volume', 'db'), (error) => hasCode(error, 'UNAVAILABLE'));
+  });
+});
+
+function text(error: unknown): string {
+  return error instanceof Error
+    ? `${error.message} ${'hint' in error ? String(error.hint) : ''}`
+    : '';
+}
