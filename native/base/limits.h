@@ -47,6 +47,11 @@ inline constexpr uint32_t kNbdOptionBytesMax =
     64 * kKiB;  // option data of a client; names are 4 KiB
 inline constexpr uint32_t kNbdExportNameBytesMax = 4096;  // proto.md, "Values"
 inline constexpr uint32_t kNbdRequestsInFlightMax = 128;  // of one connection; then it is not read
+inline constexpr uint32_t kNbdReceiveBufferBytes = 256 * kKiB;  // what one receive takes at most
+inline constexpr uint32_t kNbdWriteInPlaceBytesMax = 64 * kKiB; // longer data gets its own buffer
+inline constexpr uint32_t kNbdBlockStatusExtentsMax = 8192;     // of one reply; the client asks on
+inline constexpr uint32_t kNbdTlsUnsentBytesMax = 256 * kKiB;   // encrypted and not taken by the peer
+inline constexpr uint32_t kNbdDrainTimeoutMs = 5'000;  // for a peer to take answers before we close
 inline constexpr uint32_t kHandshakeTimeoutMs = 15'000;
 
 // -- Memory that one connection may pin: requests it has in flight and answers it has not taken.

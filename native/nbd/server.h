@@ -20,10 +20,10 @@
 namespace aurochs::nbd {
 
 struct TlsConfig {
-  std::string certificate_file;   // PEM chain
-  std::string key_file;           // PEM
-  std::string client_ca_file;     // empty: clients are not asked for a certificate
-  bool required = true;           // refuse options other than STARTTLS and ABORT before TLS
+  std::string certificate_file;  // PEM chain
+  std::string key_file;          // PEM
+  std::string client_ca_file;    // empty: clients are not asked for a certificate
+  bool required = true;          // refuse options other than STARTTLS and ABORT before TLS
 };
 
 struct ExportConfig {
@@ -52,11 +52,14 @@ class Server {
   // serves is replaced. Returns the address in use.
   virtual Result<std::string> Listen(const std::string& address, std::optional<TlsConfig> tls) = 0;
 
+  // The device's info() must not change during the call; call it on the device's loop if it could.
   virtual Status AddExport(ExportConfig config, BlockDevice& device, EventLoop& device_loop) = 0;
-  // Ends its connections after the requests in flight, then calls back.
+  // No request is taken from its connections any more; those in flight are answered. Then calls
+  // back, and the device and its loop are not used any more. kNotFound if there is no such export.
   virtual void RemoveExport(const std::string& name, Done done) = 0;
   virtual std::vector<ConnectionInfo> Connections() const = 0;
 
+  // Once. Stops listening, drops what is still negotiating, removes all exports, then calls back.
   virtual void Close(Done done) = 0;
 };
 
