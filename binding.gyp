@@ -43,7 +43,7 @@
     {
       "target_name": "core",
       "type": "static_library",
-      "sources": ["<!@(find native -name \"*.cc\" -not -path \"native/addon/*\")"],
+      "sources": ["<!@(find native -name \"*.cc\" -not -path \"native/addon/*\" -not -path \"native/host/*\")"],
       "standalone_static_library": 1
     }
   ],
