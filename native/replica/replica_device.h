@@ -11,6 +11,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/status.h"
@@ -52,11 +53,15 @@ struct DiffRun {
   AllocationState state;  // kHole: reads as zeros in the newer one.
 };
 
-// Creates `name` below `disk`, durably. Blocks. Leaves nothing behind if it fails or is interrupted.
-// kOutOfRange names the largest size when the file system cannot hold the file.
+// Creates `name` below `disk`, durably. Blocks. Leaves nothing behind if it fails or is
+// interrupted. kOutOfRange names the largest size when the file system cannot hold the file.
 Status CreateReplica(Directory& disk, std::string_view name, const ReplicaCreateOptions& options);
-// Removes a closed replica's directory; what an interruption leaves is removed by calling again. Blocks.
+// Removes a closed replica's directory; what an interruption leaves is removed by calling again.
+// Blocks.
 Status RemoveReplica(Directory& disk, std::string_view name);
+// Removes what interrupted creations and removals left below `disk`. Blocks. Called when a disk is
+// taken into use, before anything is created on it or removed from it.
+Status RemoveInterrupted(Directory& disk);
 
 class ReplicaDevice : public BlockDevice {
  public:

@@ -1,0 +1,353 @@
+#include "replica/replica_device.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/limits.h"
+#include "base/log.h"
+#include "replica/coalesce.h"
+#include "replica/layer_runs.h"
+#include "replica/meta_steps.h"
+#include "replica/replica_core.h"
+#include "replica/replica_create.h"
+
+namespace aurochs {
+namespace {
+
+class OpenedReplica final : public ReplicaDevice {
+ public:
+  OpenedReplica(EventLoop& loop, std::unique_ptr<Directory> directory,
+                std::unique_ptr<DirectoryLock> lock, std::unique_ptr<LayerTree> tree)
+      : core_(loop, std::move(directory), std::move(lock), std::move(tree)), coalescer_(core_) {
+    info_.size_bytes = core_.meta().size_bytes();
+    coalescer_.Kick();
+  }
+
+  const DeviceInfo& info() const override { return info_; }
+  void Submit(IoRequest* request) override { core_.path().Submit(request); }
+  void Submit(AllocationQuery* query) override { core_.path().Submit(query); }
+
+  void TakeSnapshot(std::string id, std::string name, uint64_t created_unix_ms,
+                    Done done) override {
+    SnapshotMeta snapshot{std::move(id), std::move(name), created_unix_ms, false};
+    Run(std::move(done), [this, snapshot = std::move(snapshot)](Done end) {
+      auto next = std::make_shared<ReplicaMeta>(core_.meta());
+      Status allowed = StepSnapshot(next.get(), snapshot);
+      if (!allowed.ok()) return end(std::move(allowed));
+      ReplaceHead(std::move(next), true, std::move(end));
+    });
+  }
+
+  void Revert(std::string id, Done done) override {
+    Run(std::move(done), [this, id = std::move(id)](Done end) {
+      auto next = std::make_shared<ReplicaMeta>(core_.meta());
+      Status allowed = StepRevert(next.get(), id);
+      if (!allowed.ok()) return end(std::move(allowed));
+      ReplaceHead(std::move(next), false, std::move(end));
+    });
+  }
+
+  void DeleteSnapshot(std::string id, Done done, Done merged,
+                      std::function<void(double)> progress) override;
+  void Expand(uint64_t size_bytes, Done done) override;
+  void Diff(std::string older, std::string newer, uint64_t offset_bytes, uint32_t runs_max,
+            std::function<void(Result<DiffPage>)> done) override;
+  void Describe(std::function<void(Result<ReplicaInfo>)> done) override;
+  bool failed() const override { return core_.failed(); }
+  void Close(Done done) override;
+
+ private:
+  using Step = std::function<void(Done end)>;
+
+  Status UsableStatus() const;
+  void Run(Done done, Step step);
+  void ReplaceHead(std::shared_ptr<ReplicaMeta> next, bool flush, Done end);
+  void SwitchHead(std::shared_ptr<ReplicaMeta> next, bool flush,
+                  std::shared_ptr<std::unique_ptr<Layer>> added, Done end);
+  void GrowHead(uint64_t size_bytes, std::shared_ptr<ReplicaMeta> next, Done end);
+  Result<DiffSides> SidesOf(const std::string& older, const std::string& newer) const;
+
+  ReplicaCore core_;
+  Coalescer coalescer_;
+  DeviceInfo info_;
+  bool closing_ = false;
+};
+
+Status OpenedReplica::UsableStatus() const {
+  if (closing_) return {ErrorCode::kUnavailable, "the replica is being closed"};
+  return Status::Ok();
+}
+
+// Runs `step` as a command; `done` hears what it ended with.
+void OpenedReplica::Run(Done done, Step step) {
+  if (Status usable = UsableStatus(); !usable.ok()) {
+    core_.loop().Post([done = std::move(done), usable] { done(usable); });
+    return;
+  }
+  const bool queued = core_.Enqueue([this, done, step = std::move(step)](auto finished) {
+    auto end = [this, done, finished](Status status) {
+      finished();
+      coalescer_.Kick();
+      done(std::move(status));
+    };
+    if (core_.failed()) return end(core_.FailedStatus());
+    step(end);
+  });
+  if (!queued) {
+    core_.loop().Post([done = std::move(done)] {
+      done({ErrorCode::kBusy, "too many commands wait for this replica; try again later"});
+    });
+  }
+}
+
+// Puts an empty head in place of the one there is. The new file is made before the barrier, and
+// what a snapshot freezes is flushed once outside it, so that requests wait as short as can be.
+void OpenedReplica::ReplaceHead(std::shared_ptr<ReplicaMeta> next, bool flush, Done end) {
+  auto added = std::make_shared<std::unique_ptr<Layer>>();
+  auto create = [this, next, added] {
+    auto layer = CreateLayer(core_.directory(), next->head, next->size_bytes());
+    if (!layer.ok()) return layer.status();
+    *added = std::move(*layer);
+    return core_.directory().Sync();
+  };
+  core_.Blocking(create, [this, next, added, flush, end](Status created) {
+    if (!created.ok()) {
+      core_.DropLayers({}, [end, created] { end(created); });
+    } else if (flush) {
+      core_.path().Flush([this, next, added, end](ErrorCode result) {
+        if (result == ErrorCode::kOk) return SwitchHead(next, true, added, end);
+        added->reset();
+        core_.DropLayers({}, [this, end] { end(core_.FailedStatus()); });
+      });
+    } else {
+      SwitchHead(next, false, added, end);
+    }
+  });
+}
+
+void OpenedReplica::SwitchHead(std::shared_ptr<ReplicaMeta> next, bool flush,
+                               std::shared_ptr<std::unique_ptr<Layer>> added, Done end) {
+  auto leave = [this, end](Status status, std::vector<std::unique_ptr<Layer>> dropped) {
+    core_.path().Reopen();
+    core_.DropLayers(std::move(dropped), [end, status] { end(status); });
+  };
+  auto commit = [this, next, flush, added, leave](ErrorCode flushed) {
+    if (flushed != ErrorCode::kOk) {
+      added->reset();
+      return leave(core_.FailedStatus(), {});
+    }
+    core_.Commit(next, [this, next, flush, added, leave](Status committed) {
+      if (!committed.ok()) {
+        added->reset();
+        return leave(std::move(committed), {});
+      }
+      leave(Status::Ok(), core_.AdoptTree(*next, std::move(*added), !flush));
+    });
+  };
+  core_.path().CloseGate([this, flush, commit] {
+    if (flush) {
+      core_.path().Flush(commit);
+    } else {
+      commit(ErrorCode::kOk);
+    }
+  });
+}
+
+void OpenedReplica::DeleteSnapshot(std::string id, Done done, Done merged,
+                                   std::function<void(double)> progress) {
+  Run(std::move(done), [this, id = std::move(id), merged = std::move(merged),
+                        progress = std::move(progress)](Done end) {
+    auto next = std::make_shared<ReplicaMeta>(core_.meta());
+    Status allowed = StepMarkRemoving(next.get(), id);
+    if (!allowed.ok()) return end(std::move(allowed));
+    const uint32_t number = next->FindSnapshot(id)->number;
+    core_.Commit(next, [this, next, number, merged, progress, end](Status committed) {
+      if (committed.ok()) {
+        core_.tree().UpdateMeta(*next);
+        coalescer_.Watch(number, merged, progress);
+      }
+      end(std::move(committed));
+    });
+  });
+}
+
+void OpenedReplica::Expand(uint64_t size_bytes, Done done) {
+  Run(std::move(done), [this, size_bytes](Done end) {
+    auto next = std::make_shared<ReplicaMeta>(core_.meta());
+    Status allowed = StepExpand(next.get(), size_bytes);
+    if (!allowed.ok() || size_bytes == info_.size_bytes) return end(std::move(allowed));
+    GrowHead(size_bytes, std::move(next), std::move(end));
+  });
+}
+
+void OpenedReplica::GrowHead(uint64_t size_bytes, std::shared_ptr<ReplicaMeta> next, Done end) {
+  auto resize = [this](uint64_t to_bytes) {
+    const Layer& head = core_.tree().head();
+    RETURN_IF_ERROR(head.file->Truncate(to_bytes));
+    RETURN_IF_ERROR(head.file->SyncData());
+    if (head.zero_map == nullptr) return Status::Ok();
+    RETURN_IF_ERROR(head.zero_map->file().Truncate(ZeroMap::FileBytes(to_bytes)));
+    return head.zero_map->file().SyncData();
+  };
+  // Nothing was written past the old end, so a failure is undone by cutting back.
+  auto undo = [this, resize, end](Status why) {
+    core_.Blocking([this, resize] { return resize(info_.size_bytes); },
+                   [end, why](const Status&) { end(why); });
+  };
+  auto grow = [this, resize, size_bytes] {
+    Status grown = resize(size_bytes);
+    if (grown.code() != ErrorCode::kOutOfRange) return grown;
+    return TooLargeForFileSystem(core_.directory(), size_bytes);
+  };
+  core_.Blocking(grow, [this, next, undo, end](Status grown) {
+    if (!grown.ok()) return undo(std::move(grown));
+    core_.Commit(next, [this, next, undo, end](Status committed) {
+      if (core_.failed()) return end(std::move(committed));
+      if (!committed.ok()) return undo(std::move(committed));
+      core_.path().CloseGate([this, next, end] {
+        (void)core_.AdoptTree(*next, nullptr, false);
+        info_.size_bytes = next->size_bytes();
+        core_.path().Reopen();
+        NotifyInfoChanged();
+        end(Status::Ok());
+      });
+    });
+  });
+}
+
+void OpenedReplica::Diff(std::string older, std::string newer, uint64_t offset_bytes,
+                         uint32_t runs_max, std::function<void(Result<DiffPage>)> done) {
+  if (Status usable = UsableStatus(); !usable.ok()) {
+    core_.loop().Post([done = std::move(done), usable] { done(usable); });
+    return;
+  }
+  core_.path().EnterWhenOpen([this, older = std::move(older), newer = std::move(newer),
+                              offset_bytes, runs_max, done = std::move(done)] {
+    auto sides = std::make_shared<Result<DiffSides>>(SidesOf(older, newer));
+    auto page = std::make_shared<Result<DiffPage>>(DiffPage{});
+    core_.loop().RunBlocking(
+        [sides, page, offset_bytes, runs_max] {
+          *page = sides->ok() ? DiffLayers(**sides, offset_bytes, runs_max) : sides->status();
+        },
+        [this, page, done] {
+          core_.path().gate().Leave();
+          done(std::move(*page));
+        });
+  });
+}
+
+Result<DiffSides> OpenedReplica::SidesOf(const std::string& older, const std::string& newer) const {
+  const ReplicaMeta& meta = core_.meta();
+  DiffSides sides;
+  uint32_t newer_number = meta.head;
+  if (!newer.empty()) {
+    auto found = FindLivingSnapshot(meta, newer);
+    if (!found.ok()) return found.status();
+    newer_number = (*found)->number;
+  }
+  std::vector<Layer*> older_path;
+  if (!older.empty()) {
+    auto found = FindLivingSnapshot(meta, older);
+    if (!found.ok()) return found.status();
+    older_path = core_.tree().PathOf((*found)->number);
+  }
+  sides.older_empty = older.empty();
+  sides.newer_path = core_.tree().PathOf(newer_number);
+  sides.size_bytes = meta.Find(newer_number)->size_bytes;
+  const auto only_in = [&sides](const std::vector<Layer*>& path, const std::vector<Layer*>& other) {
+    for (Layer* layer : path) {
+      if (std::find(other.begin(), other.end(), layer) != other.end()) break;  // Common from here.
+      sides.changed.push_back(layer);
+    }
+  };
+  only_in(sides.newer_path, older_path);
+  only_in(older_path, sides.newer_path);
+  return sides;
+}
+
+void OpenedReplica::Describe(std::function<void(Result<ReplicaInfo>)> done) {
+  if (Status usable = UsableStatus(); !usable.ok()) {
+    core_.loop().Post([done = std::move(done), usable] { done(usable); });
+    return;
+  }
+  core_.path().EnterWhenOpen([this, done = std::move(done)] {
+    auto meta = std::make_shared<const ReplicaMeta>(core_.meta());
+    auto info = std::make_shared<Result<ReplicaInfo>>(ReplicaInfo{});
+    core_.loop().RunBlocking([this, meta, info] { *info = DescribeLayers(*meta, core_.tree()); },
+                             [this, info, done] {
+                               core_.path().gate().Leave();
+                               done(std::move(*info));
+                             });
+  });
+}
+
+void OpenedReplica::Close(Done done) {
+  CHECK(!closing_);
+  closing_ = true;
+  auto close = [this, done = std::move(done)] {
+    core_.path().CloseGate([this, done] {
+      core_.path().Flush([this, done](ErrorCode result) {
+        const Status status = result == ErrorCode::kOk ? Status::Ok() : core_.FailedStatus();
+        core_.CloseFiles([done, status] { done(status); });  // It may destroy this device.
+      });
+    });
+  };
+  coalescer_.Stop([this, close = std::move(close)] {
+    // After the commands that wait; none comes after it.
+    core_.EnqueueLast([close](auto) { close(); });
+  });
+}
+
+struct OpenState {
+  std::unique_ptr<Directory> directory;
+  std::unique_ptr<DirectoryLock> lock;
+  std::unique_ptr<LayerTree> tree;
+};
+
+Status StoreEpoch(Directory& directory, ReplicaMeta* meta, uint64_t epoch) {
+  if (epoch < meta->epoch) {
+    return {ErrorCode::kStaleEpoch, directory.path() + " was opened with epoch " +
+                                        std::to_string(meta->epoch) + ", which is newer than " +
+                                        std::to_string(epoch)};
+  }
+  if (epoch == meta->epoch) return Status::Ok();
+  meta->epoch = epoch;
+  Status status;
+  (void)StoreReplicaMeta(directory, *meta, &status);
+  return status;
+}
+
+Status OpenFiles(OpenState* state, uint64_t epoch) {
+  Directory& directory = *state->directory;
+  auto lock = directory.Lock(kReplicaLockFile);
+  if (!lock.ok()) return lock.status();
+  auto meta = LoadReplicaMeta(directory);
+  if (!meta.ok()) return meta.status();
+  if (epoch < meta->epoch) return StoreEpoch(directory, &*meta, epoch);
+  auto tree = LayerTree::Open(directory, *meta);
+  if (!tree.ok()) return tree.status();
+  RETURN_IF_ERROR(RemoveLeftOvers(directory, *meta));
+  RETURN_IF_ERROR(StoreEpoch(directory, &*meta, epoch));
+  (*tree)->UpdateMeta(std::move(*meta));
+  state->tree = std::move(*tree);
+  state->lock = std::move(*lock);
+  return Status::Ok();
+}
+
+}  // namespace
+
+void ReplicaDevice::Open(EventLoop& loop, std::unique_ptr<Directory> directory, uint64_t epoch,
+                         std::function<void(Result<std::unique_ptr<ReplicaDevice>>)> done) {
+  auto state = std::make_shared<OpenState>();
+  state->directory = std::move(directory);
+  auto status = std::make_shared<Status>();
+  loop.RunBlocking(
+      [state, status, epoch] { *status = OpenFiles(state.get(), epoch); },
+      [&loop, state, status, done = std::move(done)] {
+        if (!status->ok()) return done(*status);
+        done(std::unique_ptr<ReplicaDevice>(std::make_unique<OpenedReplica>(
+            loop, std::move(state->directory), std::move(state->lock), std::move(state->tree))));
+      });
+}
+
+}  // namespace aurochs
