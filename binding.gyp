@@ -1,19 +1,17 @@
 # Three kinds of target: the core library (no Node inside), the addon (the only code that knows Node),
-# and, with -Dwith_tests=1, the test and fuzz executables. scripts/build-native.mjs calls it.
+# and, with -Dwith_tests=1, the test executables. scripts/build-native.mjs calls it, and adds a target
+# for each fuzzer.
 {
   "variables": {
     "with_addon%": 1,
     "with_tests%": 0,
-    "with_fuzzers%": 0,
     "sanitize%": "none",
-    "openssl_include%": "",
     "liburing_library%": "-l:liburing.a"
   },
   "target_defaults": {
     "default_configuration": "Release",
     "configurations": {"Release": {}, "Debug": {}},
-    "cflags!": ["-fno-exceptions"],
-    "cflags_cc!": ["-std=gnu++17", "-std=gnu++20", "-fno-exceptions"],
+    "cflags_cc!": ["-std=gnu++17", "-std=gnu++20"],
     "cflags_cc": [
       "-std=c++20", "-fno-exceptions", "-fno-rtti", "-fPIC", "-g", "-O2",
       "-Wall", "-Wextra", "-Wshadow", "-Wconversion", "-Wno-sign-conversion", "-Werror",
@@ -22,7 +20,9 @@
     "include_dirs": ["native"],
     "defines": ["_GNU_SOURCE", "JSON_NOEXCEPTION=1"],
     "conditions": [
-      ["openssl_include!=''", {"include_dirs": ["<(openssl_include)"]}],
+      # Node's OpenSSL serves the addon, so its headers must, too. As they are not ours, they give no
+      # warnings.
+      ["with_addon==1", {"cflags_cc": ["-isystem <(node_root_dir)/include/node", "-fvisibility=hidden"]}],
       ["sanitize=='address'", {
         "cflags_cc": ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer", "-O1"],
         "ldflags": ["-fsanitize=address,undefined"]
@@ -32,7 +32,9 @@
         "ldflags": ["-fsanitize=thread"]
       }],
       ["sanitize=='fuzzer'", {
-        "cflags_cc": ["-fsanitize=address,undefined,fuzzer-no-link", "-fno-sanitize-recover=all", "-O1"],
+        "cflags_cc": [
+          "-fsanitize=address,undefined,fuzzer-no-link", "-fno-sanitize-recover=all", "-O1", "-Wthread-safety"
+        ],
         "ldflags": ["-fsanitize=address,undefined"]
       }]
     ]
@@ -41,7 +43,7 @@
     {
       "target_name": "core",
       "type": "static_library",
-      "sources": ["<!@(find native -name \"*.cc\" -not -path \"native/addon/*\")"],
+      "sources": ["<!@(find native -name \"*.cc\" -not -path \"native/addon/*\" -not -path \"native/host/*\")"],
       "standalone_static_library": 1
     }
   ],
@@ -53,9 +55,11 @@
         "product_extension": "node",
         "dependencies": ["core"],
         "sources": ["<!@(find native/addon -name \"*.cc\")"],
-        "cflags_cc!": ["-Wconversion", "-Wshadow", "-Wextra"],
-        "cflags_cc": ["-isystem <!(node -p \"require('node-addon-api').include_dir\")"],
+        "cflags_cc": ["-isystem <!(node -p \"path.resolve(require('node-addon-api').include_dir)\")"],
         "defines": ["NAPI_VERSION=8", "NODE_ADDON_API_DISABLE_DEPRECATED", "NAPI_DISABLE_CPP_EXCEPTIONS"],
+        # Only the module's entry is visible: node carries its own OpenSSL and may carry its own
+        # liburing. Worker pools outlive a worker thread that loaded the module, so it stays mapped.
+        "ldflags": ["-Wl,--exclude-libs,ALL", "-Wl,-z,nodelete", "-Wl,-z,now"],
         "libraries": ["<(liburing_library)"]
       }]
     }],
@@ -78,9 +82,6 @@
           "libraries": ["-lgtest", "-lgmock", "-lgtest_main", "<(liburing_library)", "-lssl", "-lcrypto", "-lpthread"]
         }
       ]
-    }],
-    ["with_fuzzers==1", {
-      "targets": []
     }]
   ]
 }

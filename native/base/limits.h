@@ -14,12 +14,11 @@ inline constexpr uint32_t kChainLayersMax = 4095;       // a block map entry kee
 inline constexpr uint32_t kRegionBytes = 4 * kMiB;      // unit of the block map and intent log
 inline constexpr uint32_t kReplicaMetaBytesMax = 4 * kMiB;  // 4,095 layers at under 1 KiB each
 inline constexpr uint64_t kBlockMapBytesMax = 256 * kMiB;  // per volume; colder regions are dropped
-
 inline constexpr uint32_t kLayerNumberMax = 999'999'999;   // of a replica's whole life; 9 digits
 inline constexpr uint32_t kReplicaIdBytesMax = 64;         // a UUID takes 36
 inline constexpr uint32_t kSnapshotNameBytesMax = 253;     // as long as a name in Kubernetes
 inline constexpr uint64_t kUnixMsMax = 253'402'300'799'999;  // year 9999, the last of RFC 3339
-inline constexpr uint32_t kReplicaCommandsMax = 256;  // of one replica, waiting; then kBusy
+inline constexpr uint32_t kReplicaCommandsMax = 256;       // of one replica, waiting; then kBusy
 
 // -- Requests
 inline constexpr uint32_t kRequestBytesMax = 32 * kMiB;  // NBD read or write, one SCSI task
@@ -27,12 +26,12 @@ inline constexpr uint32_t kIovecsMax = 1024;             // UIO_MAXIOV
 inline constexpr uint64_t kBufferPoolCachedBytesMax = 32 * kMiB;  // per loop; the rest is freed
 
 // -- Event loops and worker threads
-inline constexpr uint32_t kTransferThreadsMax = 16;   // file reads and writes that wait for a disk
-inline constexpr uint32_t kSyncThreadsMax = 8;        // fdatasyncs; apart, or they would hold up writes
-inline constexpr uint32_t kBlockingThreadsMax = 8;    // RunBlocking: metadata, merges, probes
-inline constexpr uint32_t kWritesPerBatchMax = 8;     // writes of one file a worker takes at a time
+inline constexpr uint32_t kTransferThreadsMax = 16;  // file reads and writes that wait for a disk
+inline constexpr uint32_t kSyncThreadsMax = 8;  // fdatasyncs; apart, or they would hold up writes
+inline constexpr uint32_t kBlockingThreadsMax = 8;  // RunBlocking: metadata, merges, probes
+inline constexpr uint32_t kWritesPerBatchMax = 8;   // writes of one file a worker takes at a time
 inline constexpr uint32_t kReadyEventsPerTurnMax = 256;  // the rest is still ready in the next turn
-inline constexpr uint32_t kTurnEndRoundsMax = 8;      // tasks asking for each other in one turn's end
+inline constexpr uint32_t kTurnEndRoundsMax = 8;  // tasks asking for each other in one turn's end
 
 // -- Listening sockets
 inline constexpr uint32_t kAcceptsPerTurnMax = 32;  // then those who are connected have their turn
@@ -59,6 +58,18 @@ inline constexpr uint32_t kNbdBlockStatusExtentsMax = 8192;     // of one reply;
 inline constexpr uint32_t kNbdTlsUnsentBytesMax = 256 * kKiB;   // encrypted and not taken by the peer
 inline constexpr uint32_t kNbdDrainTimeoutMs = 5'000;  // for a peer to take answers before we close
 inline constexpr uint32_t kHandshakeTimeoutMs = 15'000;
+
+// -- Host and addon
+inline constexpr uint32_t kHostLoopsMax = 64;
+inline constexpr uint32_t kHostVolumesMax = 4096;    // open at once, of one host
+inline constexpr uint32_t kChapSecretBytesMin = 12;  // RFC 7143, 9.2.1: no less than 96 bits
+inline constexpr uint32_t kChapSecretBytesMax = 256;
+inline constexpr uint32_t kDiffRunsPerPageMax = 65'536;  // 1.5 MiB of native memory in one answer
+inline constexpr uint32_t kCallsInFlightMax = 4096;      // of one JavaScript environment
+inline constexpr uint32_t kEventsQueuedMax = 4096;  // to one environment; then the rest is dropped
+inline constexpr uint32_t kEventTextBytesMax = 4 * kKiB;  // of one log line; the rest is cut
+inline constexpr uint32_t kArgumentTextBytesMax = 4096;   // PATH_MAX; of one string from JavaScript
+inline constexpr uint32_t kInitiatorsPerExportMax = 1024;
 
 // -- Memory that one connection may pin: requests it has in flight and answers it has not taken.
 inline constexpr uint64_t kConnectionBufferBytesMax = 64 * kMiB;

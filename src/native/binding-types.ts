@@ -1,6 +1,7 @@
 /**
  * The exact type of the native addon (native/addon). Sizes and offsets are bytes as bigint; times are
- * milliseconds since 1970 as number. Every promise rejects with an Error whose `code` is an ErrorCode.
+ * milliseconds since 1970 as number. Every promise rejects with an Error whose `code` is an ErrorCode;
+ * wrong arguments are a TypeError whose code is INVALID_ARGUMENT.
  *
  * The addon owns its threads: no call blocks JavaScript, and no I/O of an export waits for it.
  */
@@ -95,7 +96,9 @@ export type NativeEvent =
   | { type: 'sessionOpened' | 'sessionClosed'; session: SessionInfo }
   | { type: 'mergeProgress'; volumeId: string; snapshotId: string; share: number }
   | { type: 'mergeDone'; volumeId: string; snapshotId: string; error: string | null }
-  | { type: 'replicaFailed'; volumeId: string; message: string };
+  | { type: 'replicaFailed'; volumeId: string; message: string }
+  /** JavaScript was too slow to take every event; log lines and sessions are missing. */
+  | { type: 'eventsDropped'; count: number };
 
 /** One open replica served by one engine loop. */
 export interface NativeVolume {
@@ -106,20 +109,29 @@ export interface NativeVolume {
   deleteSnapshot(id: string): Promise<void>;
   expand(sizeBytes: bigint): Promise<void>;
   diff(older: string, newer: string, offsetBytes: bigint, runsMax: number): Promise<DiffPage>;
+  /** One export per frontend: ALREADY_EXISTS while there is one. Ending none succeeds. */
   exportIscsi(config: IscsiExport): Promise<void>;
   unexportIscsi(): Promise<void>;
   exportNbd(config: NbdExport): Promise<void>;
   unexportNbd(): Promise<void>;
-  /** Unexports, waits for requests in flight, flushes, closes. */
+  /**
+   * Unexports, waits for calls and requests in flight, flushes, closes; idempotent. Other calls fail
+   * with UNAVAILABLE from now on. A volume that is collected without it is closed in the background.
+   */
   close(): Promise<void>;
 }
 
+/**
+ * The data path. Keeps the process alive until close() has resolved. When the environment ends before
+ * (process.exit, the end of a worker), it is closed in order first.
+ */
 export interface NativeHost {
   readonly ioBackend: 'io_uring' | 'epoll';
   /** Returns the address in use ("127.0.0.1:3260"). */
   listenIscsi(portal: string): Promise<string>;
   setDiscoveryAuth(chap: ChapCredentials | null, mutual: ChapCredentials | null): Promise<void>;
   listenNbd(address: string, tls: NbdTls | null): Promise<string>;
+  /** A replica is the directory `<diskPath>/replicas/<name>`. */
   createReplica(
     diskPath: string,
     name: string,
@@ -132,11 +144,12 @@ export interface NativeHost {
   fsckReplica(diskPath: string, name: string): Promise<FsckFinding[]>;
   probeDisk(path: string): Promise<DiskProbe>;
   sessions(): SessionInfo[];
-  /** Closes every volume and listener; idempotent. */
+  /** Closes every volume and listener; idempotent. Its threads and descriptors are gone then. */
   close(): Promise<void>;
 }
 
 export interface NativeBinding {
+  /** Throws what is wrong with the options, or why the loops cannot start. */
   createHost(options: HostOptions, onEvent: (event: NativeEvent) => void): NativeHost;
   /** Why io_uring cannot be used here; null if it can. */
   ioUringProblem(): string | null;

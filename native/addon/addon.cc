@@ -1,0 +1,53 @@
+// The module that src/native/binding.ts loads: NativeBinding of src/native/binding-types.ts.
+#include <napi.h>
+
+#include "addon/convert.h"
+#include "addon/environment.h"
+#include "addon/host_binding.h"
+#include "addon/volume_binding.h"
+#include "addon/wrap.h"
+
+namespace aurochs::addon {
+namespace {
+
+Napi::Value CreateHost(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  ArgumentError error;
+  CheckCount(info, 2, error);
+  const HostOptions options = ReadHostOptions(info[0], error);
+  if (!info[1].IsFunction()) error.Note("onEvent", "a function");
+  if (error.any()) {
+    error.ToJs(env).ThrowAsJavaScriptException();
+    return {};
+  }
+  auto open_host = Environment::Of(env).StartHost(options, info[1].As<Napi::Function>());
+  if (!open_host.ok()) {
+    ErrorOf(env, open_host.status()).ThrowAsJavaScriptException();
+    return {};
+  }
+  const Napi::Value host = HostBinding::Wrap(env, *open_host);
+  if (env.IsExceptionPending()) Environment::Of(env).RetireHost(**open_host);
+  return host;
+}
+
+Napi::Value IoUringProblem(const Napi::CallbackInfo& info) {
+  const Status available = NativeHost::IoUringAvailable();
+  if (available.ok()) return info.Env().Null();
+  return Napi::String::New(info.Env(), available.message());
+}
+
+Napi::Object Initialise(Napi::Env env, Napi::Object exports) {
+  Environment* environment = Environment::Create(env);
+  if (environment == nullptr) return exports;
+  environment->host_class = Napi::Persistent(HostBinding::DefineHostClass(env));
+  environment->volume_class = Napi::Persistent(VolumeBinding::DefineVolumeClass(env));
+  exports.Set("createHost", Napi::Function::New<CreateHost>(env, "createHost"));
+  exports.Set("ioUringProblem", Napi::Function::New<IoUringProblem>(env, "ioUringProblem"));
+  return exports;
+}
+
+}  // namespace
+
+NODE_API_MODULE(aurochs, Initialise)
+
+}  // namespace aurochs::addon

@@ -1,0 +1,61 @@
+#include "host/disk_jobs.h"
+
+#include <climits>
+#include <string_view>
+#include <utility>
+
+namespace aurochs {
+namespace {
+
+constexpr std::string_view kReplicasDirectory = "replicas";
+
+Result<std::unique_ptr<Directory>> OpenReplicas(const std::string& disk_path) {
+  auto disk = OpenPosixDirectory(disk_path);
+  if (!disk.ok()) return disk.status();
+  return (*disk)->OpenDirectory(kReplicasDirectory);
+}
+
+Result<std::unique_ptr<Directory>> OpenOrCreateReplicas(const std::string& disk_path) {
+  auto disk = OpenPosixDirectory(disk_path);
+  if (!disk.ok()) return disk.status();
+  const Status created = (*disk)->CreateDirectory(kReplicasDirectory);
+  if (!created.ok() && created.code() != ErrorCode::kAlreadyExists) return created;
+  // Also when it was there: whoever made it may have died before its name was durable.
+  RETURN_IF_ERROR((*disk)->Sync());
+  return (*disk)->OpenDirectory(kReplicasDirectory);
+}
+
+}  // namespace
+
+Status CheckReplicaName(const std::string& name) {
+  const bool is_component = !name.empty() && name.size() <= NAME_MAX && name != "." &&
+                            name != ".." && name.find('/') == std::string::npos &&
+                            name.find('\0') == std::string::npos;
+  if (is_component) return Status::Ok();
+  return {ErrorCode::kInvalidArgument, "not the name of a replica's directory: \"" + name + "\""};
+}
+
+Result<std::unique_ptr<Directory>> OpenReplicaDirectory(const std::string& disk_path,
+                                                        const std::string& name) {
+  RETURN_IF_ERROR(CheckReplicaName(name));
+  auto replicas = OpenReplicas(disk_path);
+  if (!replicas.ok()) return replicas.status();
+  return (*replicas)->OpenDirectory(name);
+}
+
+Status CreateReplicaOnDisk(const std::string& disk_path, const std::string& name,
+                           const ReplicaCreateOptions& options) {
+  RETURN_IF_ERROR(CheckReplicaName(name));
+  auto replicas = OpenOrCreateReplicas(disk_path);
+  if (!replicas.ok()) return replicas.status();
+  return CreateReplica(**replicas, name, options);
+}
+
+Status RemoveReplicaFromDisk(const std::string& disk_path, const std::string& name) {
+  RETURN_IF_ERROR(CheckReplicaName(name));
+  auto replicas = OpenReplicas(disk_path);
+  if (!replicas.ok()) return replicas.status();
+  return RemoveReplica(**replicas, name);
+}
+
+}  // namespace aurochs

@@ -1,0 +1,229 @@
+#include "host/host_volume.h"
+
+#include <utility>
+
+#include "base/check.h"
+
+namespace aurochs {
+namespace {
+
+Status Closed() {
+  return {ErrorCode::kUnavailable, "the volume is closed"};
+}
+
+// NAA 3, locally assigned: 60 bits of our own choosing (SPC-4, 7.8.6.6.4), here a hash of the
+// serial, so that every export of the volume, before and after a restart, has the same. FNV-1a with
+// a final mix, because serials differ in few characters.
+uint64_t NaaOf(const std::string& serial) {
+  uint64_t hash = 0xcbf29ce484222325;
+  for (const char c : serial) {
+    hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
+  }
+  hash = (hash ^ (hash >> 31)) * 0x7fb5d329728ea185;
+  hash ^= hash >> 27;
+  return (hash & 0x0fffffffffffffff) | (uint64_t{3} << 60);
+}
+
+iscsi::TargetConfig TargetConfigOf(IscsiExportConfig config) {
+  iscsi::TargetConfig target;
+  target.name = std::move(config.target_name);
+  target.identity.naa = NaaOf(config.serial);
+  target.identity.serial = std::move(config.serial);
+  target.identity.read_only = config.read_only;
+  target.chap = std::move(config.chap);
+  target.mutual_chap = std::move(config.mutual_chap);
+  target.initiators = std::move(config.initiators);
+  return target;
+}
+
+}  // namespace
+
+HostVolume::HostVolume(Surroundings surroundings, std::unique_ptr<ReplicaDevice> replica,
+                       std::string volume_id)
+    : surroundings_(std::move(surroundings)), volume_id_(std::move(volume_id)) {
+  replica_ = replica.get();
+  device_ = std::move(replica);
+}
+
+HostVolume::HostVolume(Surroundings surroundings, std::unique_ptr<BlockDevice> device)
+    : surroundings_(std::move(surroundings)), device_(std::move(device)) {}
+
+HostVolume::~HostVolume() {
+  CHECK(state_ == State::kClosed);
+}
+
+// Runs `call` on the loop unless the volume is closed by then, and counts it in until it is done.
+template <typename Outcome>
+void HostVolume::RunCall(std::function<void(Outcome)> done, Call<Outcome> call) {
+  const bool posted =
+      surroundings_.door->Post([self = shared_from_this(), done, call = std::move(call)] {
+        if (self->state_ != State::kOpen) return done(Closed());
+        ++self->calls_inside_;
+        call([self, done](Outcome outcome) {
+          done(std::move(outcome));
+          self->CallLeft();
+        });
+      });
+  if (!posted) done(Closed());
+}
+
+template <typename Outcome>
+void HostVolume::RunReplicaCall(std::function<void(Outcome)> done, Call<Outcome> call) {
+  RunCall<Outcome>(std::move(done), [this, call = std::move(call)](auto finish) {
+    if (replica_ != nullptr) return call(std::move(finish));
+    finish(Status(ErrorCode::kUnsupported, "a test volume has no replica"));
+  });
+}
+
+void HostVolume::CallLeft() {
+  CHECK(calls_inside_ > 0);
+  --calls_inside_;
+  if (state_ == State::kClosing && calls_inside_ == 0) CloseDevice();
+}
+
+void HostVolume::Describe(std::function<void(Result<VolumeDescription>)> done) {
+  RunCall<Result<VolumeDescription>>(std::move(done), [this](auto finish) {
+    if (replica_ == nullptr) {
+      VolumeDescription description;
+      description.replica.size_bytes = device_->info().size_bytes;
+      return finish(std::move(description));
+    }
+    replica_->Describe([this, finish](Result<ReplicaInfo> info) {
+      if (!info.ok()) return finish(info.status());
+      finish(VolumeDescription{std::move(info).value(), replica_->failed()});
+    });
+  });
+}
+
+void HostVolume::TakeSnapshot(std::string id, std::string name, uint64_t created_unix_ms,
+                              Done done) {
+  RunReplicaCall<Status>(std::move(done), [this, id = std::move(id), name = std::move(name),
+                                           created_unix_ms](Done finish) {
+    replica_->TakeSnapshot(id, name, created_unix_ms, std::move(finish));
+  });
+}
+
+void HostVolume::Revert(std::string id, Done done) {
+  RunReplicaCall<Status>(std::move(done), [this, id = std::move(id)](Done finish) {
+    replica_->Revert(id, std::move(finish));
+  });
+}
+
+void HostVolume::DeleteSnapshot(std::string id, Done done) {
+  // The merge may outlive the volume's calls, so its callbacks keep what they need themselves.
+  const EventSink& events = surroundings_.events;
+  Done merged = [events, volume_id = volume_id_, id](Status status) {
+    events(MergeDoneEvent{volume_id, id, std::move(status)});
+  };
+  auto progress = [events, volume_id = volume_id_, id](double share) {
+    events(MergeProgressEvent{volume_id, id, share});
+  };
+  RunReplicaCall<Status>(std::move(done), [this, id = std::move(id), merged = std::move(merged),
+                                           progress = std::move(progress)](Done finish) {
+    replica_->DeleteSnapshot(id, std::move(finish), merged, progress);
+  });
+}
+
+void HostVolume::Expand(uint64_t size_bytes, Done done) {
+  RunReplicaCall<Status>(std::move(done), [this, size_bytes](Done finish) {
+    replica_->Expand(size_bytes, std::move(finish));
+  });
+}
+
+void HostVolume::Diff(std::string older, std::string newer, uint64_t offset_bytes,
+                      uint32_t runs_max,
+                      std::function<void(Result<ReplicaDevice::DiffPage>)> done) {
+  RunReplicaCall<Result<ReplicaDevice::DiffPage>>(
+      std::move(done), [this, older = std::move(older), newer = std::move(newer), offset_bytes,
+                        runs_max](auto finish) {
+        replica_->Diff(older, newer, offset_bytes, runs_max, std::move(finish));
+      });
+}
+
+void HostVolume::ExportIscsi(IscsiExportConfig config, Done done) {
+  RunCall<Status>(std::move(done), [this, config = std::move(config)](Done finish) {
+    finish(iscsi_export_.Offer(config.target_name, [this, &config] {
+      return surroundings_.iscsi->AddTarget(TargetConfigOf(config), *device_, *surroundings_.loop);
+    }));
+  });
+}
+
+void HostVolume::ExportNbd(nbd::ExportConfig config, Done done) {
+  RunCall<Status>(std::move(done), [this, config = std::move(config)](Done finish) {
+    finish(nbd_export_.Offer(config.name, [this, &config] {
+      return surroundings_.nbd->AddExport(config, *device_, *surroundings_.loop);
+    }));
+  });
+}
+
+void HostVolume::UnexportIscsi(Done done) {
+  RunCall<Status>(std::move(done), [this](Done finish) {
+    EndExport(iscsi_export_, &HostVolume::RemoveIscsi, std::move(finish));
+  });
+}
+
+void HostVolume::UnexportNbd(Done done) {
+  RunCall<Status>(std::move(done), [this](Done finish) {
+    EndExport(nbd_export_, &HostVolume::RemoveNbd, std::move(finish));
+  });
+}
+
+void HostVolume::EndExport(ExportSlot& slot, void (HostVolume::*remove)(const std::string& name),
+                           Done done) {
+  slot.End([this, remove](const std::string& name) { (this->*remove)(name); }, std::move(done));
+}
+
+// The servers call back on their own loop; the slot belongs to this volume's.
+void HostVolume::RemoveIscsi(const std::string& name) {
+  surroundings_.iscsi->RemoveTarget(name, [self = shared_from_this()](Status status) {
+    EventLoop* loop = self->surroundings_.loop;
+    loop->Post([self, status = std::move(status)] { self->iscsi_export_.Ended(status); });
+  });
+}
+
+void HostVolume::RemoveNbd(const std::string& name) {
+  surroundings_.nbd->RemoveExport(name, [self = shared_from_this()](Status status) {
+    EventLoop* loop = self->surroundings_.loop;
+    loop->Post([self, status = std::move(status)] { self->nbd_export_.Ended(status); });
+  });
+}
+
+void HostVolume::Close(Done done) {
+  const bool posted = surroundings_.door->Post([self = shared_from_this(), done] {
+    if (self->state_ == State::kClosed) return done(Status::Ok());
+    self->close_waiting_.push_back(done);
+    if (self->state_ == State::kOpen) self->StartClosing();
+  });
+  if (!posted) done(Status::Ok());
+}
+
+void HostVolume::StartClosing() {
+  state_ = State::kClosing;
+  // What an export answers as it ends does not matter here: the frontend has let go of the device
+  // either way. One call more keeps the device open until both have been asked.
+  calls_inside_ += 3;
+  const Done ended = [self = shared_from_this()](const Status&) { self->CallLeft(); };
+  EndExport(iscsi_export_, &HostVolume::RemoveIscsi, ended);
+  EndExport(nbd_export_, &HostVolume::RemoveNbd, ended);
+  CallLeft();
+}
+
+void HostVolume::CloseDevice() {
+  if (replica_ == nullptr) return FinishClosing(Status::Ok());
+  replica_->Close([self = shared_from_this()](Status status) {
+    // Not from inside a method of the device that is about to go.
+    EventLoop* loop = self->surroundings_.loop;
+    loop->Post([self, status = std::move(status)] { self->FinishClosing(status); });
+  });
+}
+
+void HostVolume::FinishClosing(const Status& status) {
+  CHECK(state_ == State::kClosing);
+  replica_ = nullptr;
+  device_.reset();
+  state_ = State::kClosed;
+  for (const Done& done : std::exchange(close_waiting_, {})) done(status);
+  surroundings_.closed();
+}
+
+}  // namespace aurochs
