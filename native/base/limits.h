@@ -31,7 +31,10 @@ inline constexpr uint32_t kSyncThreadsMax = 8;  // fdatasyncs; apart, or they wo
 inline constexpr uint32_t kBlockingThreadsMax = 8;  // RunBlocking: metadata, merges, probes
 inline constexpr uint32_t kWritesPerBatchMax = 8;   // writes of one file a worker takes at a time
 inline constexpr uint32_t kReadyEventsPerTurnMax = 256;  // the rest is still ready in the next turn
-inline constexpr uint32_t kTurnEndRoundsMax = 8;  // tasks asking for each other in one turn's end
+inline constexpr uint32_t kTurnEndRoundsMax = 8;    // tasks asking for each other in one turn's end
+inline constexpr uint32_t kRingEntries = 256;       // submissions of one system call
+inline constexpr uint32_t kRingFileOpsMax = 1024;   // in the kernel at once; the rest waits
+inline constexpr uint32_t kRingCompletions = 8192;  // file operations and two polls per connection
 
 // -- Listening sockets
 inline constexpr uint32_t kAcceptsPerTurnMax = 32;  // then those who are connected have their turn
@@ -52,10 +55,11 @@ inline constexpr uint32_t kNbdOptionBytesMax =
     64 * kKiB;  // option data of a client; names are 4 KiB
 inline constexpr uint32_t kNbdExportNameBytesMax = 4096;  // proto.md, "Values"
 inline constexpr uint32_t kNbdRequestsInFlightMax = 128;  // of one connection; then it is not read
-inline constexpr uint32_t kNbdReceiveBufferBytes = 256 * kKiB;  // what one receive takes at most
-inline constexpr uint32_t kNbdWriteInPlaceBytesMax = 64 * kKiB; // longer data gets its own buffer
-inline constexpr uint32_t kNbdBlockStatusExtentsMax = 8192;     // of one reply; the client asks on
-inline constexpr uint32_t kNbdTlsUnsentBytesMax = 256 * kKiB;   // encrypted and not taken by the peer
+inline constexpr uint32_t kNbdReceiveBufferBytes = 256 * kKiB;   // what one receive takes at most
+inline constexpr uint32_t kNbdWriteInPlaceBytesMax = 64 * kKiB;  // longer data gets its own buffer
+inline constexpr uint32_t kNbdBlockStatusExtentsMax = 8192;      // of one reply; the client asks on
+inline constexpr uint32_t kNbdTlsUnsentBytesMax =
+    256 * kKiB;                                        // encrypted and not taken by the peer
 inline constexpr uint32_t kNbdDrainTimeoutMs = 5'000;  // for a peer to take answers before we close
 inline constexpr uint32_t kHandshakeTimeoutMs = 15'000;
 
@@ -78,6 +82,7 @@ static_assert(kPduDataSegmentBytesMax <= kRequestBytesMax);
 static_assert(kPduDataSegmentBytesMax < (1u << 24),
               "DataSegmentLength has 24 bits (RFC 7143, 11.2.1)");
 static_assert(kChainLayersMax < (1u << 12));
+static_assert(kRingFileOpsMax + 2 * 2 * kConnectionsMax <= kRingCompletions, "iSCSI and NBD");
 static_assert(kRequestBytesMax <= kConnectionBufferBytesMax);
 
 }  // namespace aurochs

@@ -41,7 +41,7 @@ class EpollBackend : public LoopBackend {
       pollfd wake{inbox_.wake_fd(), POLLIN, 0};
       const int rc = ::poll(&wake, 1, timeout_ms);
       CHECK(rc >= 0 || errno == EINTR);
-      EmptyWakeFd();
+      if (rc > 0) inbox_.EmptyWakeFd();
       return;
     }
     for (WatchState* watch : changed_) Arm(*watch);
@@ -57,7 +57,7 @@ class EpollBackend : public LoopBackend {
       auto* const watch = static_cast<WatchState*>(ready_[i].data.ptr);
       const uint32_t events = ready_[i].events;
       if (watch == nullptr) {
-        EmptyWakeFd();
+        inbox_.EmptyWakeFd();
         continue;
       }
       constexpr uint32_t kBroken = EPOLLERR | EPOLLHUP;
@@ -110,12 +110,6 @@ class EpollBackend : public LoopBackend {
         {.ptr = &watch}};
     const int rc = ::epoll_ctl(epoll_fd_.get(), operation, watch.fd, &event);
     CHECK(rc == 0);
-  }
-
-  void EmptyWakeFd() {
-    uint64_t count;
-    const ssize_t read_bytes = ::read(inbox_.wake_fd(), &count, sizeof count);
-    CHECK(read_bytes == sizeof count || errno == EAGAIN);
   }
 
   const UniqueFd epoll_fd_;

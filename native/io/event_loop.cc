@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/limits.h"
+#include "base/log.h"
 #include "io/file.h"
 #include "io/file_op.h"
 #include "io/loop_backend.h"
@@ -286,11 +287,16 @@ Result<std::unique_ptr<EventLoop>> EventLoop::Create(Options options) {
   Result<std::unique_ptr<LoopInbox>> inbox = LoopInbox::Create();
   if (!inbox.ok()) return inbox.status();
   std::shared_ptr<WorkerPool> pool = WorkerPool::Shared();
-  const Backend kind =
+  Backend kind =
       options.backend.value_or(IoUringAvailable().ok() ? Backend::kIoUring : Backend::kEpoll);
   Result<std::unique_ptr<LoopBackend>> backend = kind == Backend::kIoUring
                                                      ? CreateUringBackend(**inbox, pool)
                                                      : CreateEpollBackend(**inbox, pool);
+  if (!backend.ok() && !options.backend.has_value() && kind == Backend::kIoUring) {
+    Log(LogLevel::kWarn, "io", backend.status().message() + "; using epoll instead");
+    kind = Backend::kEpoll;
+    backend = CreateEpollBackend(**inbox, pool);
+  }
   if (!backend.ok()) return backend.status();
   return std::unique_ptr<EventLoop>(new EventLoop(std::make_unique<Impl>(
       std::move(options), kind, std::move(*inbox), std::move(pool), std::move(*backend))));

@@ -20,7 +20,9 @@ struct WatchState {
   bool want_writable = false;
 
   // For the backend:
-  bool changed = false;         // on its list of changes
+  bool changed = false;  // on its list of changes
+  bool known = false;    // on its list of watches, at `index`
+  size_t index = 0;
   bool armed_readable = false;  // what the kernel has been asked to report
   bool armed_writable = false;
 };

@@ -8,7 +8,7 @@
 namespace aurochs {
 
 Result<std::unique_ptr<LoopInbox>> LoopInbox::Create() {
-  UniqueFd wake_fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  UniqueFd wake_fd(::eventfd(0, EFD_CLOEXEC));
   if (!wake_fd.valid()) return Status::FromErrno(errno, "eventfd for an event loop");
   return std::unique_ptr<LoopInbox>(new LoopInbox(std::move(wake_fd)));
 }
@@ -41,8 +41,15 @@ void LoopInbox::Stop() {
 
 bool LoopInbox::PrepareToSleep() {
   std::lock_guard lock(mutex_);
-  asleep_ = tasks_.empty() && ops_first_ == nullptr && jobs_first_ == nullptr && stopped_ == stop_taken_;
+  asleep_ =
+      tasks_.empty() && ops_first_ == nullptr && jobs_first_ == nullptr && stopped_ == stop_taken_;
   return asleep_;
+}
+
+void LoopInbox::EmptyWakeFd() {
+  uint64_t count;
+  const ssize_t read_bytes = ::read(wake_fd_.get(), &count, sizeof count);
+  CHECK(read_bytes == sizeof count);
 }
 
 bool LoopInbox::Take(Contents& contents) {

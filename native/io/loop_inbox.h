@@ -33,6 +33,8 @@ class LoopInbox {
 
   // Readable once a delivery has found the loop asleep.
   int wake_fd() const { return wake_fd_.get(); }
+  // REQUIRES: wake_fd is readable.
+  void EmptyWakeFd();
 
   void Post(std::function<void()> task);
   // Delivers the chain from `first` to `last`.

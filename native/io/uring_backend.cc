@@ -1,13 +1,331 @@
+#include <fcntl.h>
+#include <liburing.h>
+#include <poll.h>
+
+#include <array>
+#include <cerrno>
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+#include "base/limits.h"
+#include "io/file.h"
+#include "io/file_op.h"
 #include "io/loop_backend.h"
+#include "io/uring_setup.h"
 
 namespace aurochs {
+namespace {
 
-Status EventLoop::IoUringAvailable() {
-  return {ErrorCode::kUnsupported, "io_uring: this build has no backend for it"};
+// What a completion is about, in the low bits of its user data; the rest is a pointer.
+enum class Tag : uint64_t { kReadable = 0, kWritable = 1, kFileOp = 2, kWake = 3, kIgnored = 4 };
+constexpr uint64_t kTagMask = 7;
+static_assert(alignof(WatchState) > kTagMask - 3 && alignof(FileOp) >= 8 &&
+              alignof(WatchState) >= 8);
+
+uint64_t UserData(const void* pointer, Tag tag) {
+  return reinterpret_cast<uint64_t>(pointer) | static_cast<uint64_t>(tag);
 }
 
-Result<std::unique_ptr<LoopBackend>> CreateUringBackend(LoopInbox&, std::shared_ptr<WorkerPool>) {
-  return EventLoop::IoUringAvailable();
+class UringBackend : public LoopBackend {
+ public:
+  UringBackend(io_uring ring, LoopInbox& inbox, std::shared_ptr<WorkerPool> pool)
+      : ring_(ring), inbox_(inbox), pool_(std::move(pool)) {}
+
+  ~UringBackend() override { io_uring_queue_exit(&ring_); }
+
+  Status Start() override {
+    // The thread that enables the ring is the one that may submit from then on.
+    const int rc = io_uring_enable_rings(&ring_);
+    if (rc != 0) return Status::FromErrno(-rc, "enable an io_uring");
+    running_ = true;
+    ReadWakeFd();
+    return Status::Ok();
+  }
+
+  void InterestChanged(WatchState& watch) override {
+    if (!std::exchange(watch.known, true)) {
+      watch.index = watches_.size();
+      watches_.push_back(&watch);
+    }
+    if (std::exchange(watch.changed, true)) return;
+    changed_.push_back(&watch);
+  }
+
+  void Release(std::unique_ptr<WatchState> watch) override {
+    if (watch->changed) std::erase(changed_, watch.get());
+    if (watch->known) {
+      watches_.back()->index = watch->index;
+      std::swap(watches_[watch->index], watches_.back());
+      watches_.pop_back();
+    }
+    // At once and not with the turn's end: until it is cancelled a poll keeps the file open.
+    if (running_ && CancelPolls(*watch)) io_uring_submit_and_get_events(&ring_);
+    released_.push_back(std::move(watch));
+  }
+
+  void SubmitFileOps(FileOp* first) override;
+  void Wait(int timeout_ms, bool only_deliveries) override;
+  void Dispatch() override;
+  FileOp* TakeFinished() override {
+    finished_last_ = nullptr;
+    return std::exchange(finished_first_, nullptr);
+  }
+
+  void Finish() override;
+
+ private:
+  struct Ready {
+    WatchState* watch;
+    bool readable;  // else writable
+  };
+
+  io_uring_sqe* NextSqe();
+  void ReadWakeFd();
+  void ArmPolls(WatchState& watch);
+  bool CancelPolls(WatchState& watch);
+  void StartWaitingOps();
+  void StartOp(FileOp* op);
+  void EnterKernel(int timeout_ms);
+  void CollectCompletions();
+  void CompleteOp(FileOp* op, int result);
+
+  io_uring ring_;
+  LoopInbox& inbox_;
+  const std::shared_ptr<WorkerPool> pool_;
+  bool running_ = false;  // between Start and Finish
+  bool wake_armed_ = false;
+
+  std::vector<WatchState*> watches_;
+  std::vector<WatchState*> changed_;
+  std::vector<std::unique_ptr<WatchState>> released_;
+  std::vector<Ready> ready_;  // found by Wait
+
+  FileOp* waiting_first_ = nullptr;  // for a place in the ring
+  FileOp* waiting_last_ = nullptr;
+  FileOp* finished_first_ = nullptr;
+  FileOp* finished_last_ = nullptr;
+  uint32_t ops_in_ring_ = 0;
+};
+
+// A full submission queue is handed over early.
+io_uring_sqe* UringBackend::NextSqe() {
+  io_uring_sqe* sqe = io_uring_get_sqe(&ring_);
+  while (sqe == nullptr) {
+    const int rc = io_uring_submit(&ring_);
+    CHECK(rc >= 0 || rc == -EINTR || rc == -EAGAIN || rc == -EBUSY);
+    sqe = io_uring_get_sqe(&ring_);
+  }
+  return sqe;
+}
+
+void UringBackend::ReadWakeFd() {
+  static uint64_t count;  // Of no interest, and the same for every loop.
+  io_uring_sqe* const sqe = NextSqe();
+  io_uring_prep_read(sqe, inbox_.wake_fd(), &count, sizeof count, 0);
+  sqe->user_data = UserData(nullptr, Tag::kWake);
+  wake_armed_ = true;
+}
+
+// Polls fire once, so that one that is armed again after its handler ran is level-triggered. A poll
+// whose interest has gone stays armed and is ignored when it fires.
+void UringBackend::ArmPolls(WatchState& watch) {
+  watch.changed = false;
+  if (watch.want_readable && !std::exchange(watch.armed_readable, true)) {
+    io_uring_sqe* const sqe = NextSqe();
+    io_uring_prep_poll_add(sqe, watch.fd, POLLIN);
+    sqe->user_data = UserData(&watch, Tag::kReadable);
+  }
+  if (watch.want_writable && !std::exchange(watch.armed_writable, true)) {
+    io_uring_sqe* const sqe = NextSqe();
+    io_uring_prep_poll_add(sqe, watch.fd, POLLOUT);
+    sqe->user_data = UserData(&watch, Tag::kWritable);
+  }
+}
+
+// Whether there were any.
+bool UringBackend::CancelPolls(WatchState& watch) {
+  const auto cancel = [&](Tag tag) {
+    io_uring_sqe* const sqe = NextSqe();
+    io_uring_prep_poll_remove(sqe, UserData(&watch, tag));
+    sqe->user_data = UserData(nullptr, Tag::kIgnored);
+  };
+  if (watch.armed_readable) cancel(Tag::kReadable);
+  if (watch.armed_writable) cancel(Tag::kWritable);
+  return watch.armed_readable || watch.armed_writable;
+}
+
+void UringBackend::SubmitFileOps(FileOp* first) {
+  (waiting_last_ == nullptr ? waiting_first_ : waiting_last_->next) = first;
+  waiting_last_ = first;
+  while (waiting_last_->next != nullptr) waiting_last_ = waiting_last_->next;
+}
+
+void UringBackend::StartWaitingOps() {
+  while (waiting_first_ != nullptr && ops_in_ring_ < kRingFileOpsMax) {
+    FileOp* const op = waiting_first_;
+    waiting_first_ = op->next;
+    if (waiting_first_ == nullptr) waiting_last_ = nullptr;
+    op->next = nullptr;
+    StartOp(op);
+    ++ops_in_ring_;
+  }
+}
+
+void UringBackend::StartOp(FileOp* op) {
+  io_uring_sqe* const sqe = NextSqe();
+  const int fd = op->file->fd();
+  switch (op->kind) {
+    case FileOp::Kind::kRead:
+    case FileOp::Kind::kWrite: {
+      const bool is_read = op->kind == FileOp::Kind::kRead;
+      const uint64_t at = op->offset_bytes + op->done_bytes;
+      // Without a vector where one buffer is left; so a cut entry needs no memory of its own.
+      iovec first;
+      const RemainingIov left = RemainingOf(*op, first);
+      if (left.count == 1) {
+        const auto length = static_cast<unsigned>(left.entries->iov_len);
+        void* const buffer = left.entries->iov_base;
+        is_read ? io_uring_prep_read(sqe, fd, buffer, length, at)
+                : io_uring_prep_write(sqe, fd, buffer, length, at);
+      } else {
+        const auto count = static_cast<unsigned>(left.count);
+        is_read ? io_uring_prep_readv(sqe, fd, left.entries, count, at)
+                : io_uring_prep_writev(sqe, fd, left.entries, count, at);
+      }
+      break;
+    }
+    case FileOp::Kind::kSyncData: io_uring_prep_fsync(sqe, fd, IORING_FSYNC_DATASYNC); break;
+    case FileOp::Kind::kPunchHole:
+      io_uring_prep_fallocate(sqe, fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                              static_cast<off_t>(op->offset_bytes),
+                              static_cast<off_t>(op->length_bytes));
+      break;
+  }
+  sqe->user_data = UserData(op, Tag::kFileOp);
+}
+
+void UringBackend::Wait(int timeout_ms, bool only_deliveries) {
+  // What Dispatch has not called is told again by polls armed anew.
+  ready_.clear();
+  std::erase_if(released_, [](const std::unique_ptr<WatchState>& watch) {
+    return !watch->armed_readable && !watch->armed_writable;
+  });
+  if (!wake_armed_) ReadWakeFd();
+  if (!only_deliveries) {
+    for (WatchState* watch : changed_) ArmPolls(*watch);
+    changed_.clear();
+  }
+  StartWaitingOps();
+  EnterKernel(io_uring_cq_ready(&ring_) > 0 ? 0 : timeout_ms);
+  CollectCompletions();
+}
+
+void UringBackend::EnterKernel(int timeout_ms) {
+  int rc;
+  if (timeout_ms == 0) {
+    rc = io_uring_submit_and_get_events(&ring_);
+  } else if (timeout_ms < 0) {
+    rc = io_uring_submit_and_wait(&ring_, 1);
+  } else {
+    __kernel_timespec timeout{timeout_ms / 1000, timeout_ms % 1000 * 1'000'000ll};
+    io_uring_cqe* first;
+    rc = io_uring_submit_and_wait_timeout(&ring_, &first, 1, &timeout, nullptr);
+  }
+  // What was not taken now (a signal, no memory) is taken in the next turn.
+  CHECK(rc >= 0 || rc == -ETIME || rc == -EINTR || rc == -EAGAIN || rc == -EBUSY || rc == -ENOMEM);
+}
+
+void UringBackend::CollectCompletions() {
+  std::array<io_uring_cqe*, kReadyEventsPerTurnMax> cqes;
+  const unsigned count = io_uring_peek_batch_cqe(&ring_, cqes.data(), cqes.size());
+  for (unsigned i = 0; i < count; ++i) {
+    const auto tag = static_cast<Tag>(cqes[i]->user_data & kTagMask);
+    void* const pointer = reinterpret_cast<void*>(cqes[i]->user_data & ~kTagMask);
+    switch (tag) {
+      case Tag::kReadable:
+      case Tag::kWritable: {
+        auto* const watch = static_cast<WatchState*>(pointer);
+        const bool readable = tag == Tag::kReadable;
+        (readable ? watch->armed_readable : watch->armed_writable) = false;
+        if (cqes[i]->res > 0) ready_.push_back({watch, readable});
+        break;
+      }
+      case Tag::kFileOp: CompleteOp(static_cast<FileOp*>(pointer), cqes[i]->res); break;
+      case Tag::kWake: wake_armed_ = false; break;
+      case Tag::kIgnored: break;
+    }
+  }
+  io_uring_cq_advance(&ring_, count);
+}
+
+void UringBackend::CompleteOp(FileOp* op, int result) {
+  --ops_in_ring_;
+  const bool transfers = op->kind == FileOp::Kind::kRead || op->kind == FileOp::Kind::kWrite;
+  const bool again = result == -EINTR || result == -EAGAIN;
+  if (result < 0 && !again) {
+    op->result = ErrorCodeFromErrno(-result);
+  } else if (transfers && result == 0) {
+    if (op->kind == FileOp::Kind::kRead) {
+      ZeroRemaining(*op);
+    } else {
+      op->result = ErrorCode::kIo;
+    }
+  } else {
+    if (transfers && result > 0) op->done_bytes += static_cast<uint64_t>(result);
+    if (again || (transfers && op->done_bytes < op->length_bytes)) {
+      SubmitFileOps(op);
+      return;
+    }
+  }
+  (finished_last_ == nullptr ? finished_first_ : finished_last_->next) = op;
+  finished_last_ = op;
+}
+
+void UringBackend::Dispatch() {
+  for (const Ready& ready : ready_) {
+    WatchState& watch = *ready.watch;
+    if (watch.handler == nullptr) continue;
+    if (!(ready.readable ? watch.want_readable : watch.want_writable)) continue;
+    InterestChanged(watch);  // To be armed again, if there still is interest.
+    ready.readable ? watch.handler->OnReadable() : watch.handler->OnWritable();
+  }
+}
+
+// Nothing is left in the ring, so that no descriptor stays open in the kernel behind our back.
+void UringBackend::Finish() {
+  for (WatchState* watch : watches_) CancelPolls(*watch);
+  if (wake_armed_) {
+    io_uring_sqe* const sqe = NextSqe();
+    io_uring_prep_cancel64(sqe, UserData(nullptr, Tag::kWake), 0);
+    sqe->user_data = UserData(nullptr, Tag::kIgnored);
+  }
+  const auto is_armed = [](const WatchState& watch) {
+    return watch.armed_readable || watch.armed_writable;
+  };
+  const auto any_armed = [&] {
+    for (const WatchState* watch : watches_) {
+      if (is_armed(*watch)) return true;
+    }
+    for (const auto& watch : released_) {
+      if (is_armed(*watch)) return true;
+    }
+    return wake_armed_;
+  };
+  while (any_armed()) {
+    EnterKernel(-1);
+    CollectCompletions();
+  }
+  running_ = false;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<LoopBackend>> CreateUringBackend(LoopInbox& inbox,
+                                                        std::shared_ptr<WorkerPool> pool) {
+  io_uring ring;
+  RETURN_IF_ERROR(SetUpRing(kRingEntries, kRingCompletions, ring));
+  return std::unique_ptr<LoopBackend>(new UringBackend(ring, inbox, std::move(pool)));
 }
 
 }  // namespace aurochs
