@@ -1,0 +1,90 @@
+/** The domain's nouns as the API sends them. */
+import type { Disk, ExportAddress, Snapshot, Volume } from '../volume/model.js';
+import type { Diff } from '../volume/snapshot-service.js';
+import type { ChapBody, DiffBody, DiskBody, SnapshotBody, Timestamp, VolumeBody } from './types.js';
+
+export function timestamp(unixMs: number): Timestamp {
+  return new Date(unixMs).toISOString();
+}
+
+export interface VolumeView {
+  volume: Volume;
+  exports: ExportAddress[];
+  allocatedBytes: bigint | null;
+  diskPath: (diskId: string) => string;
+  /** Only when the request asked for them in so many words. */
+  withSecrets: boolean;
+}
+
+export function volumeBody(view: VolumeView): VolumeBody {
+  const { volume } = view;
+  return {
+    id: volume.id,
+    name: volume.name,
+    sizeBytes: String(volume.sizeBytes),
+    allocatedBytes: view.allocatedBytes === null ? null : String(view.allocatedBytes),
+    createdAt: timestamp(volume.createdUnixMs),
+    state: volume.state,
+    robustness: volume.robustness,
+    desiredAttached: volume.desired.attached,
+    frontends: volume.desired.frontends,
+    readOnly: volume.desired.readOnly,
+    epoch: String(volume.epoch),
+    chap: chapBody(volume, view.withSecrets),
+    initiators: volume.initiators,
+    replicas: volume.replicas.map((place) => ({
+      id: place.id,
+      nodeId: place.nodeId,
+      diskId: place.diskId,
+      diskPath: view.diskPath(place.diskId),
+      directory: place.directory,
+    })),
+    exports: view.exports,
+    problem: volume.problem,
+  };
+}
+
+function chapBody(volume: Volume, withSecrets: boolean): ChapBody | null {
+  const { chap } = volume;
+  if (chap === null) return null;
+  if (withSecrets) return { ...chap };
+  return {
+    user: chap.user,
+    ...(chap.mutualUser === undefined ? {} : { mutualUser: chap.mutualUser }),
+  };
+}
+
+export function snapshotBody(snapshot: Snapshot): SnapshotBody {
+  const { createdUnixMs, sizeBytes, allocatedBytes, ...rest } = snapshot;
+  return {
+    ...rest,
+    createdAt: timestamp(createdUnixMs),
+    sizeBytes: String(sizeBytes),
+    allocatedBytes: String(allocatedBytes),
+  };
+}
+
+export function diskBody(disk: Disk, replicas: number): DiskBody {
+  const { createdUnixMs, totalBytes, freeBytes, fileBytesMax, ...rest } = disk;
+  return {
+    ...rest,
+    createdAt: timestamp(createdUnixMs),
+    totalBytes: String(totalBytes),
+    freeBytes: String(freeBytes),
+    fileBytesMax: String(fileBytesMax),
+    replicas,
+  };
+}
+
+export function diffBody(diff: Diff): DiffBody {
+  return {
+    from: diff.from,
+    to: diff.to,
+    runs: diff.runs.map((run) => ({
+      offsetBytes: String(run.offsetBytes),
+      lengthBytes: String(run.lengthBytes),
+      state: run.state,
+    })),
+    nextOffsetBytes: diff.nextOffsetBytes === null ? null : String(diff.nextOffsetBytes),
+  };
+}

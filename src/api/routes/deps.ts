@@ -1,0 +1,16 @@
+/** What the routes work with. */
+import type { DiskService } from '../../volume/disk-service.js';
+import type { SnapshotService } from '../../volume/snapshot-service.js';
+import type { VolumeService } from '../../volume/volume-service.js';
+import type { EventStream } from '../event-stream.js';
+import type { DoctorFinding, HealthBody } from '../types.js';
+
+export interface RouteDeps {
+  volumes: VolumeService;
+  snapshots: SnapshotService;
+  disks: DiskService;
+  events: EventStream;
+  version: string;
+  health: () => Promise<HealthBody>;
+  doctor: () => Promise<DoctorFinding[]>;
+}

@@ -1,0 +1,142 @@
+import type { FastifyInstance } from 'fastify';
+import { parseSize } from '../../core/units.js';
+import type { Volume } from '../../volume/model.js';
+import { volumeBody } from '../bodies.js';
+import { answers, BODY, NO_CONTENT, PARAMS, QUERY } from '../schemas.js';
+import type {
+  VolumeAttachBody,
+  VolumeBody,
+  VolumeCreateBody,
+  VolumeDetachBody,
+  VolumeExpandBody,
+} from '../types.js';
+import type { RouteDeps } from './deps.js';
+
+type Params = { Params: { name: string } };
+type Secrets = { Querystring: { secrets?: '1' } };
+
+export function volumeRoutes(app: FastifyInstance, deps: RouteDeps): void {
+  const { volumes, disks } = deps;
+
+  const bodies = async (list: Volume[], withSecrets = false): Promise<VolumeBody[]> => {
+    const paths = new Map((await disks.list()).map((disk) => [disk.id, disk.path]));
+    return list.map((volume) =>
+      volumeBody({
+        volume,
+        exports: volumes.exports(volume),
+        allocatedBytes: volumes.allocatedBytes(volume),
+        diskPath: (id) => paths.get(id) ?? '',
+        withSecrets,
+      }),
+    );
+  };
+  const body = async (volume: Volume, withSecrets = false): Promise<VolumeBody | undefined> =>
+    (await bodies([volume], withSecrets))[0];
+
+  app.get<Secrets>(
+    '/v1/volumes',
+    {
+      schema: {
+        summary: 'List volumes',
+        querystring: QUERY.secrets,
+        response: answers(200, 'VolumeList'),
+      },
+    },
+    async (request) => ({
+      items: await bodies(await volumes.list(), request.query.secrets === '1'),
+    }),
+  );
+
+  app.post<{ Body: VolumeCreateBody }>(
+    '/v1/volumes',
+    {
+      schema: {
+        summary: 'Create a volume',
+        querystring: QUERY.none,
+        body: BODY('VolumeCreate'),
+        response: answers(201, 'Volume'),
+      },
+    },
+    async (request, reply) => {
+      const { size, ...rest } = request.body;
+      const volume = await volumes.create({ ...rest, sizeBytes: parseSize(size) });
+      return reply.status(201).send(await body(volume));
+    },
+  );
+
+  app.get<Params & Secrets>(
+    '/v1/volumes/:name',
+    {
+      schema: {
+        summary: 'One volume, with its replica and exports',
+        params: PARAMS.volume,
+        querystring: QUERY.secrets,
+        response: answers(200, 'Volume'),
+      },
+    },
+    async (request) => {
+      const volume = await volumes.get(request.params.name);
+      await volumes.refresh(volume);
+      return body(volume, request.query.secrets === '1');
+    },
+  );
+
+  app.delete<Params>(
+    '/v1/volumes/:name',
+    {
+      schema: {
+        summary: 'Delete a detached volume with its snapshots',
+        params: PARAMS.volume,
+        querystring: QUERY.none,
+        response: NO_CONTENT,
+      },
+    },
+    async (request, reply) => {
+      await volumes.delete(request.params.name);
+      return reply.status(204).send();
+    },
+  );
+
+  app.post<Params & { Body: VolumeAttachBody | null }>(
+    '/v1/volumes/:name/attach',
+    {
+      schema: {
+        summary: 'Attach a volume; answers when it is attached',
+        params: PARAMS.volume,
+        querystring: QUERY.none,
+        body: BODY('VolumeAttach'),
+        response: answers(200, 'Volume'),
+      },
+    },
+    async (request) => body(await volumes.attach(request.params.name, request.body ?? {})),
+  );
+
+  app.post<Params & { Body: VolumeDetachBody | null }>(
+    '/v1/volumes/:name/detach',
+    {
+      schema: {
+        summary: 'Detach a volume; refused while sessions are open unless forced',
+        params: PARAMS.volume,
+        querystring: QUERY.none,
+        body: BODY('VolumeDetach'),
+        response: answers(200, 'Volume'),
+      },
+    },
+    async (request) => body(await volumes.detach(request.params.name, request.body?.force)),
+  );
+
+  app.post<Params & { Body: VolumeExpandBody }>(
+    '/v1/volumes/:name/expand',
+    {
+      schema: {
+        summary: 'Make a volume larger, attached or not',
+        params: PARAMS.volume,
+        querystring: QUERY.none,
+        body: BODY('VolumeExpand'),
+        response: answers(200, 'Volume'),
+      },
+    },
+    async (request) =>
+      body(await volumes.expand(request.params.name, parseSize(request.body.size))),
+  );
+}

@@ -1,0 +1,256 @@
+/**
+ * JSON schemas of everything that the API takes and sends; types.ts has the same as TypeScript types.
+ * Requests may carry no field that is not here. Answers are written by these schemas: what is not here
+ * is not sent.
+ */
+import { ERROR_CODES } from '../core/errors.js';
+import {
+  API_PARAM_CHARS_MAX,
+  CHAP_SECRET_BYTES_MAX,
+  CHAP_USER_CHARS_MAX,
+  DISK_PATH_CHARS_MAX,
+  INITIATORS_MAX,
+  INITIATOR_NAME_CHARS_MAX,
+} from '../core/limits.js';
+
+declare module 'fastify' {
+  interface FastifySchema {
+    /** One line for the OpenAPI document. */
+    summary?: string;
+  }
+}
+
+export type JsonSchema = Readonly<Record<string, unknown>>;
+
+const string = { type: 'string' } as const;
+const boolean = { type: 'boolean' } as const;
+const byteCount = {
+  type: 'string',
+  pattern: '^\\d{1,20}$',
+  description: 'bytes, in decimal',
+} as const;
+const timestamp = { type: 'string', description: 'RFC 3339, UTC' } as const;
+const size = {
+  type: 'string',
+  minLength: 1,
+  maxLength: 40,
+  description: 'bytes in decimal, or with a unit: "10GiB"',
+} as const;
+const frontend = { type: 'string', enum: ['iscsi', 'nbd'] } as const;
+const paramText = { type: 'string', minLength: 1, maxLength: API_PARAM_CHARS_MAX } as const;
+
+function ref(id: string): JsonSchema {
+  return { $ref: `${id}#` };
+}
+
+function nullable(schema: JsonSchema): JsonSchema {
+  return { anyOf: [schema, { type: 'null' }] };
+}
+
+function array(items: JsonSchema, limits: JsonSchema = {}): JsonSchema {
+  return { type: 'array', items, ...limits };
+}
+
+/** An object; every property is required unless its name is in `optional`. */
+function object(properties: Record<string, JsonSchema>, optional: string[] = []): JsonSchema {
+  return {
+    type: 'object',
+    properties,
+    required: Object.keys(properties).filter((name) => !optional.includes(name)),
+    additionalProperties: false,
+  };
+}
+
+const problem = object(
+  { code: { type: 'string', enum: ERROR_CODES }, message: string, hint: string },
+  ['hint'],
+);
+
+const chapRequest = object(
+  {
+    user: { type: 'string', maxLength: CHAP_USER_CHARS_MAX },
+    secret: { type: 'string', maxLength: CHAP_SECRET_BYTES_MAX },
+    mutualUser: { type: 'string', maxLength: CHAP_USER_CHARS_MAX },
+    mutualSecret: { type: 'string', maxLength: CHAP_SECRET_BYTES_MAX },
+  },
+  ['mutualUser', 'mutualSecret'],
+);
+
+const chapAnswer = object(
+  { user: string, secret: string, mutualUser: string, mutualSecret: string },
+  ['secret', 'mutualUser', 'mutualSecret'],
+);
+
+const health = object({
+  state: { type: 'string', enum: ['starting', 'ready', 'stopping'] },
+  version: string,
+  pid: { type: 'integer' },
+  uptimeMs: { type: 'integer' },
+  ioBackend: { type: 'string', enum: ['io_uring', 'epoll'] },
+  dataDir: string,
+  addresses: object({ iscsi: array(string), nbd: array(string), api: string }),
+  volumes: object({
+    total: { type: 'integer' },
+    attached: { type: 'integer' },
+    faulted: { type: 'integer' },
+  }),
+});
+
+const volume = object({
+  id: string,
+  name: string,
+  sizeBytes: byteCount,
+  allocatedBytes: nullable(byteCount),
+  createdAt: timestamp,
+  state: {
+    type: 'string',
+    enum: ['creating', 'detached', 'attaching', 'attached', 'detaching', 'deleting'],
+  },
+  robustness: { type: 'string', enum: ['healthy', 'degraded', 'faulted', 'unknown'] },
+  desiredAttached: boolean,
+  frontends: array(frontend),
+  readOnly: boolean,
+  epoch: string,
+  chap: nullable(chapAnswer),
+  initiators: array(string),
+  replicas: array(
+    object({ id: string, nodeId: string, diskId: string, diskPath: string, directory: string }),
+  ),
+  exports: array(object({ frontend, uri: string, address: string, name: string })),
+  problem: nullable(ref('Problem')),
+});
+
+const snapshot = object({
+  id: string,
+  name: string,
+  volume: string,
+  parent: nullable(string),
+  createdAt: timestamp,
+  sizeBytes: byteCount,
+  allocatedBytes: byteCount,
+  removing: boolean,
+  mergeShare: nullable({ type: 'number' }),
+  headParent: boolean,
+});
+
+const disk = object({
+  id: string,
+  nodeId: string,
+  path: string,
+  createdAt: timestamp,
+  fileSystem: string,
+  totalBytes: byteCount,
+  freeBytes: byteCount,
+  fileBytesMax: byteCount,
+  replicas: { type: 'integer' },
+  leftovers: array(string),
+  problem: nullable(ref('Problem')),
+});
+
+const session = object({
+  frontend,
+  volume: string,
+  export: string,
+  initiator: string,
+  address: string,
+});
+
+const diff = object({
+  from: nullable(string),
+  to: nullable(string),
+  runs: array(
+    object({
+      offsetBytes: byteCount,
+      lengthBytes: byteCount,
+      state: { type: 'string', enum: ['data', 'hole'] },
+    }),
+  ),
+  nextOffsetBytes: nullable(byteCount),
+});
+
+const finding = object(
+  {
+    check: string,
+    severity: { type: 'string', enum: ['ok', 'warning', 'error'] },
+    message: string,
+    hint: string,
+  },
+  ['hint'],
+);
+
+/** Named schemas, as the OpenAPI document calls them. */
+export const COMPONENTS: Readonly<Record<string, JsonSchema>> = {
+  Problem: problem,
+  Error: object({ error: ref('Problem') }),
+  Health: health,
+  Volume: volume,
+  VolumeList: object({ items: array(ref('Volume')) }),
+  VolumeCreate: object(
+    {
+      name: paramText,
+      size,
+      disk: { type: 'string', minLength: 1, maxLength: DISK_PATH_CHARS_MAX },
+      chap: chapRequest,
+      initiators: array(
+        { type: 'string', maxLength: INITIATOR_NAME_CHARS_MAX },
+        { maxItems: INITIATORS_MAX },
+      ),
+    },
+    ['disk', 'chap', 'initiators'],
+  ),
+  VolumeAttach: optionalBody({
+    frontends: array(frontend, { minItems: 1, maxItems: 2, uniqueItems: true }),
+    readOnly: boolean,
+  }),
+  VolumeDetach: optionalBody({ force: boolean }),
+  VolumeExpand: object({ size }),
+  Snapshot: snapshot,
+  SnapshotList: object({ items: array(ref('Snapshot')) }),
+  SnapshotCreate: optionalBody({ name: paramText }),
+  Diff: diff,
+  Disk: disk,
+  DiskList: object({ items: array(ref('Disk')) }),
+  DiskAdd: object({ path: { type: 'string', minLength: 1, maxLength: DISK_PATH_CHARS_MAX } }),
+  Session: session,
+  SessionList: object({ items: array(ref('Session')) }),
+  DoctorFinding: finding,
+  DoctorFindingList: object({ items: array(ref('DoctorFinding')) }),
+};
+
+/** A body that may be absent and whose fields all may be. */
+function optionalBody(properties: Record<string, JsonSchema>): JsonSchema {
+  return { type: ['object', 'null'], properties, additionalProperties: false };
+}
+
+export const BODY = ref;
+
+export const PARAMS = {
+  volume: object({ name: paramText }),
+  snapshot: object({ name: paramText, snapshot: paramText }),
+  disk: object({ id: paramText }),
+} as const;
+
+export const QUERY = {
+  none: object({}),
+  secrets: object({ secrets: { type: 'string', enum: ['1'] } }, ['secrets']),
+  diff: object(
+    {
+      from: { type: 'string', maxLength: API_PARAM_CHARS_MAX },
+      to: { type: 'string', maxLength: API_PARAM_CHARS_MAX },
+      offset: byteCount,
+      limit: { type: 'string', pattern: '^\\d{1,6}$' },
+    },
+    ['from', 'to', 'offset', 'limit'],
+  ),
+} as const;
+
+/** The schema of an answer with `status`, and of every error. */
+export function answers(status: 200 | 201 | 202, id: string): Record<string, JsonSchema> {
+  return { [status]: ref(id), '4xx': ref('Error'), '5xx': ref('Error') };
+}
+
+export const NO_CONTENT: Record<string, JsonSchema> = {
+  204: { type: 'null', description: 'done' },
+  '4xx': ref('Error'),
+  '5xx': ref('Error'),
+};

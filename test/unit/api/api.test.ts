@@ -1,0 +1,310 @@
+import { strict as assert } from 'node:assert';
+import { mkdtempSync, rmSync, statSync } from 'node:fs';
+import { get, request } from 'node:http';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { ERROR_CODES, AurochsError } from '../../../src/core/errors.js';
+import { silentLogger } from '../../../src/core/logger.js';
+import { systemClock } from '../../../src/core/clock.js';
+import { EventStream } from '../../../src/api/event-stream.js';
+import { HTTP_STATUS } from '../../../src/api/http-status.js';
+import { ApiServer } from '../../../src/api/server.js';
+import type { HealthBody } from '../../../src/api/types.js';
+import { ControlPlane } from '../../support/control-plane.js';
+
+const HEALTH: HealthBody = {
+  state: 'ready',
+  version: '0.0.0',
+  pid: 1,
+  uptimeMs: 1,
+  ioBackend: 'epoll',
+  dataDir: '/x',
+  addresses: { iscsi: [], nbd: [], api: '/x/api.sock' },
+  volumes: { total: 0, attached: 0, faulted: 0 },
+};
+
+interface Answer {
+  status: number;
+  body: any; // eslint-disable-line @typescript-eslint/no-explicit-any
+}
+
+describe('the REST API', () => {
+  let plane: ControlPlane;
+  let api: ApiServer;
+  let events: EventStream;
+  let directory: string;
+  let logged: string[];
+
+  beforeEach(async () => {
+    plane = await ControlPlane.started();
+    logged = [];
+    const log = {
+      ...silentLogger,
+      error: (message: string, fields?: unknown) =>
+        logged.push(`${message} ${JSON.stringify(fields)}`),
+      warn: (message: string) => logged.push(message),
+    };
+    events = new EventStream({
+      store: plane.store,
+      volumes: plane.volumes,
+      events: plane.events,
+      version: '0.0.0',
+      clock: systemClock,
+      log,
+      bufferBytesMax: 64 * 1024,
+    });
+    await events.start();
+    api = new ApiServer({
+      volumes: plane.volumes,
+      snapshots: plane.snapshots,
+      disks: plane.diskService,
+      events,
+      version: '0.0.0',
+      health: async () => HEALTH,
+      doctor: async () => [{ check: 'io_uring', severity: 'ok', message: 'is there' }],
+      log,
+    });
+    directory = mkdtempSync(join(tmpdir(), 'aurochs-api-'));
+  });
+
+  afterEach(async () => {
+    await api.close();
+    await plane.stop();
+    rmSync(directory, { recursive: true });
+  });
+
+  async function call(method: string, url: string, payload?: unknown): Promise<Answer> {
+    const answer = await api.inject({
+      method: method as 'GET',
+      url,
+      ...(payload === undefined ? {} : { payload: payload as object }),
+    });
+    return { status: answer.statusCode, body: answer.body === '' ? null : answer.json() };
+  }
+
+  it('takes a volume through its life', async () => {
+    const created = await call('POST', '/v1/volumes', { name: 'db', size: '10GiB' });
+    assert.equal(created.status, 201);
+    assert.equal(created.body.sizeBytes, String(10n << 30n));
+    assert.equal(created.body.state, 'detached');
+    assert.equal(created.body.replicas[0].diskPath, '/disk0');
+
+    const attached = await call('POST', '/v1/volumes/db/attach');
+    assert.equal(attached.status, 200);
+    assert.equal(attached.body.exports[0].uri.startsWith('iscsi://127.0.0.1:3260/'), true);
+
+    const grown = await call('POST', '/v1/volumes/db/expand', { size: '20G' });
+    assert.equal(grown.body.sizeBytes, String(20n << 30n));
+
+    const snapshot = await call('POST', '/v1/volumes/db/snapshots', { name: 's1' });
+    assert.equal(snapshot.status, 201);
+    assert.equal(snapshot.body.headParent, true);
+    assert.equal((await call('GET', '/v1/volumes/db/snapshots')).body.items.length, 1);
+    assert.equal((await call('GET', '/v1/volumes/db/snapshots/s1')).body.id, snapshot.body.id);
+
+    const diff = await call('GET', '/v1/volumes/db/diff?from=s1&limit=10');
+    assert.deepEqual(diff.body.runs, [{ offsetBytes: '0', lengthBytes: '4096', state: 'data' }]);
+
+    assert.equal((await call('POST', '/v1/volumes/db/snapshots/s1/revert')).status, 412);
+    assert.equal((await call('DELETE', '/v1/volumes/db')).status, 412);
+    assert.equal((await call('POST', '/v1/volumes/db/detach', {})).body.state, 'detached');
+    assert.equal((await call('POST', '/v1/volumes/db/snapshots/s1/revert')).status, 200);
+    assert.equal((await call('DELETE', '/v1/volumes/db/snapshots/s1')).status, 204);
+    assert.equal((await call('DELETE', '/v1/volumes/db')).status, 204);
+    assert.deepEqual((await call('GET', '/v1/volumes')).body, { items: [] });
+  });
+
+  it('answers about disks, sessions, health and the doctor', async () => {
+    const disks = await call('GET', '/v1/disks');
+    assert.equal(disks.body.items[0].path, '/disk0');
+    assert.equal((await call('POST', '/v1/disks', { path: '/disk1' })).status, 201);
+    const removed = await call('DELETE', `/v1/disks/${String(disks.body.items[0].id)}`);
+    assert.equal(removed.status, 204);
+    assert.deepEqual((await call('GET', '/v1/sessions')).body, { items: [] });
+    assert.deepEqual((await call('GET', '/v1/health')).body, HEALTH);
+    assert.equal((await call('GET', '/v1/doctor')).body.items[0].severity, 'ok');
+  });
+
+  it('shows CHAP secrets only when asked for in so many words', async () => {
+    const chap = {
+      user: 'u',
+      secret: 'a secret secret',
+      mutualUser: 'm',
+      mutualSecret: 'another secret',
+    };
+    const created = await call('POST', '/v1/volumes', { name: 'db', size: '1G', chap });
+    assert.deepEqual(created.body.chap, { user: 'u', mutualUser: 'm' });
+    assert.deepEqual((await call('GET', '/v1/volumes/db')).body.chap, {
+      user: 'u',
+      mutualUser: 'm',
+    });
+    assert.deepEqual((await call('GET', '/v1/volumes')).body.items[0].chap.secret, undefined);
+    assert.deepEqual((await call('GET', '/v1/volumes/db?secrets=1')).body.chap, chap);
+    assert.equal((await call('GET', '/v1/volumes/db?secrets=yes')).status, 400);
+  });
+
+  const bad: [string, string, string, unknown][] = [
+    ['no name', 'POST', '/v1/volumes', { size: '1G' }],
+    ['a field it does not know', 'POST', '/v1/volumes', { name: 'a', size: '1G', colour: 'red' }],
+    ['a size that is a number', 'POST', '/v1/volumes', { name: 'a', size: 1024 }],
+    ['a size that is none', 'POST', '/v1/volumes', { name: 'a', size: 'big' }],
+    ['a name that is none', 'POST', '/v1/volumes', { name: 'A/B', size: '1G' }],
+    ['a list for a body', 'POST', '/v1/volumes', []],
+    ['no body where one is needed', 'POST', '/v1/volumes', undefined],
+    ['an unknown frontend', 'POST', '/v1/volumes/a/attach', { frontends: ['nvme'] }],
+    ['an unknown query', 'GET', '/v1/volumes/a/diff?offset=-1', undefined],
+    ['a query that it does not know', 'GET', '/v1/volumes?x=1', undefined],
+    ['a prototype in the body', 'POST', '/v1/volumes', '{"__proto__": {"name": "a"}}'],
+  ];
+  for (const [what, method, url, payload] of bad) {
+    it(`refuses ${what} with INVALID_ARGUMENT`, async () => {
+      const headers = { 'content-type': 'application/json' };
+      const answer = await api.inject({
+        method: method as 'GET',
+        url,
+        ...(payload === undefined ? {} : { payload: payload as object, headers }),
+      });
+      assert.equal(answer.statusCode, 400);
+      const { error } = answer.json<{ error: { code: string; message: string } }>();
+      assert.equal(error.code, 'INVALID_ARGUMENT');
+      assert.ok(error.message.length > 0);
+    });
+  }
+
+  it('answers NOT_FOUND for what is not there, volume or route', async () => {
+    assert.equal((await call('GET', '/v1/volumes/none')).body.error.code, 'NOT_FOUND');
+    assert.equal((await call('GET', '/v2/volumes')).body.error.code, 'NOT_FOUND');
+    assert.equal((await call('PATCH', '/v1/volumes')).status, 404);
+    const long = await call('GET', `/v1/volumes/${'a'.repeat(5000)}`);
+    assert.equal(long.body.error.code, 'INVALID_ARGUMENT');
+  });
+
+  it('refuses a body that is too large', async () => {
+    const answer = await call('POST', '/v1/volumes', { name: 'x'.repeat(70_000), size: '1G' });
+    assert.equal(answer.status, 413);
+    assert.equal(answer.body.error.code, 'LIMIT_EXCEEDED');
+  });
+
+  it('tells nobody but the log about a fault of its own', async () => {
+    plane.volumes.list = () => Promise.reject(new Error('secret detail'));
+    const answer = await call('GET', '/v1/volumes');
+    assert.equal(answer.status, 500);
+    assert.equal(answer.body.error.code, 'INTERNAL');
+    assert.ok(!JSON.stringify(answer.body).includes('secret detail'));
+    assert.ok(logged.some((line) => line.includes('secret detail')));
+  });
+
+  it('passes on the hint of an error', async () => {
+    plane.volumes.list = () => Promise.reject(new AurochsError('BUSY', 'busy', 'wait'));
+    const answer = await call('GET', '/v1/volumes');
+    assert.equal(answer.status, 423);
+    assert.deepEqual(answer.body, { error: { code: 'BUSY', message: 'busy', hint: 'wait' } });
+  });
+
+  it('has an HTTP status of an error for every code', () => {
+    for (const code of ERROR_CODES) assert.ok(HTTP_STATUS[code] >= 400, code);
+  });
+
+  it('describes every route that it serves, with references that resolve', async () => {
+    const { body } = await call('GET', '/v1/openapi.json');
+    assert.equal(body.openapi, '3.1.0');
+    const paths = Object.entries(body.paths as Record<string, Record<string, unknown>>).flatMap(
+      ([path, methods]) => Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`),
+    );
+    for (const route of [
+      'GET /v1/health',
+      'POST /v1/volumes',
+      'DELETE /v1/volumes/{name}',
+      'POST /v1/volumes/{name}/snapshots/{snapshot}/revert',
+      'GET /v1/volumes/{name}/diff',
+      'GET /v1/events',
+    ]) {
+      assert.ok(paths.includes(route), route);
+    }
+    const references = JSON.stringify(body).match(/"\$ref":"[^"]+"/g) ?? [];
+    assert.ok(references.length > 20);
+    for (const reference of references) {
+      const name = /#\/components\/schemas\/(\w+)"$/.exec(reference)?.[1] ?? '';
+      assert.ok(name in body.components.schemas, reference);
+    }
+  });
+
+  describe('on its socket', () => {
+    let socketPath: string;
+    beforeEach(async () => {
+      socketPath = join(directory, 'api.sock');
+      await api.listen(socketPath);
+    });
+
+    it('lets in nobody but the user of the agent', () => {
+      assert.equal(statSync(socketPath).mode & 0o777, 0o600);
+    });
+
+    it('answers garbage with 400 and goes on serving', async () => {
+      const answer = await new Promise<string>((resolve, reject) => {
+        const socket = connect(socketPath, () => socket.write('\0\x01garbage\r\n\r\n'));
+        let text = '';
+        socket.on('data', (chunk) => (text += String(chunk)));
+        socket.on('close', () => resolve(text));
+        socket.on('error', reject);
+      });
+      assert.match(answer, /^HTTP\/1\.1 400 /);
+      assert.match(answer, /INVALID_ARGUMENT/);
+      assert.equal((await call('GET', '/v1/health')).status, 200);
+    });
+
+    it('streams changes of volumes, snapshots and disks, without secrets', async () => {
+      const received: string[] = [];
+      const stream = get({ socketPath, path: '/v1/events' });
+      const seen = (type: string): boolean => received.join('').includes(`event: ${type}\n`);
+      await new Promise<void>((resolve, reject) => {
+        stream.on('error', reject);
+        stream.on('response', (response) => {
+          assert.equal(response.headers['content-type'], 'text/event-stream; charset=utf-8');
+          response.on('data', (chunk) => {
+            received.push(String(chunk));
+            if (['hello', 'volume', 'snapshot', 'disk', 'volumeDeleted'].every(seen)) resolve();
+          });
+          void (async () => {
+            const chap = { user: 'u', secret: 'a secret secret' };
+            await call('POST', '/v1/volumes', { name: 'db', size: '1G', chap });
+            await call('POST', '/v1/volumes/db/snapshots', { name: 's1' });
+            await call('DELETE', '/v1/volumes/db');
+            await call('POST', '/v1/disks', { path: '/disk1' });
+          })();
+        });
+      });
+      stream.destroy();
+      assert.ok(!received.join('').includes('a secret secret'));
+    });
+
+    it('cuts off a client that does not read its events', async () => {
+      await call('POST', '/v1/volumes', { name: 'db', size: '1G' });
+      const closed = new Promise<void>((resolve) => {
+        const stream = request({ socketPath, path: '/v1/events' });
+        stream.on('error', () => resolve());
+        stream.on('response', (response) => {
+          response.pause();
+          response.on('close', resolve);
+          response.on('error', () => resolve());
+          void (async () => {
+            while (!logged.some((line) => line.includes('cut off'))) {
+              await call('POST', '/v1/volumes/db/detach'); // Each writes the volume anew.
+              plane.events.emit({
+                type: 'mergeDone',
+                volume: 'db',
+                snapshot: 'x',
+                error: 'x'.repeat(50_000),
+              });
+              await new Promise((go) => setImmediate(go));
+            }
+            response.resume();
+          })();
+        });
+        stream.end();
+      });
+      await closed;
+    });
+  });
+});
