@@ -38,9 +38,8 @@ export class VolumeController {
       retryMinMs: RETRY_MIN_MS,
       retryMaxMs: RETRY_MAX_MS,
       onError: (volume, thrown, retryMs) => {
-        const error = toAurochsError(thrown);
-        const { code, message, hint } = error;
-        log.warn('volume step failed', { volume, code, message, hint, retryMs });
+        const { code, message: error, hint } = toAurochsError(thrown);
+        log.warn('volume step failed', { volume, code, error, hint, retryMs });
       },
     });
   }
