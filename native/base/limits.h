@@ -41,6 +41,17 @@ inline constexpr uint32_t kAcceptsPerTurnMax = 32;  // then those who are connec
 inline constexpr uint32_t kAcceptPauseMs = 100;     // after running out of descriptors or memory
 inline constexpr uint32_t kListenBacklog = 1024;    // connections that wait to be accepted
 
+// -- SCSI
+inline constexpr uint64_t kUnmapBytesMax = 512 * kMiB;        // of one UNMAP command: seconds, not minutes
+inline constexpr uint32_t kUnmapDescriptorsMax = 256;         // ranges of one UNMAP command
+inline constexpr uint64_t kWriteSameBytesMax = 256 * kMiB;    // it may have to write every byte
+inline constexpr uint32_t kCompareAndWriteBlocksMax = 255;    // its length field has one byte
+inline constexpr uint32_t kScsiChunkBytes = 1 * kMiB;         // step of commands longer than their data
+inline constexpr uint32_t kLbaStatusDescriptorsMax = 255;     // of one GET LBA STATUS: 4 KiB of answer
+inline constexpr uint32_t kReservationRegistrationsMax = 256; // of one logical unit
+inline constexpr uint32_t kUnitAttentionsMax = 8;             // waiting for one nexus; then one for all
+inline constexpr uint32_t kScsiTasksCachedMax = 128;          // idle contexts kept by a logical unit
+
 // -- iSCSI
 inline constexpr uint32_t kPduDataSegmentBytesMax =
     256 * kKiB;                                            // MaxRecvDataSegmentLength we declare

@@ -19,14 +19,18 @@
 
 namespace aurochs::scsi {
 
+// Where a target offers its volume. LUN 0 is absent (CreateAbsentUnit), as is every other.
+inline constexpr uint8_t kVolumeLun = 1;
+
 // What INQUIRY and its VPD pages say.
 struct UnitIdentity {
-  std::string vendor = "AUROCHS";   // at most 8 characters
-  std::string product = "VOLUME";   // at most 16
-  std::string revision = "0001";    // at most 4
-  std::string serial;               // page 80h; at most 36
-  uint64_t naa = 0;                 // page 83h, NAA 3 (locally assigned) or 6h form, stable for the volume
+  std::string vendor = "AUROCHS";  // at most 8 characters
+  std::string product = "VOLUME";  // at most 16
+  std::string revision = "0001";   // at most 4
+  std::string serial;              // page 80h; at most 36
+  uint64_t naa = 0;  // page 83h, NAA 3 (locally assigned) or 6h form, stable for the volume
   bool read_only = false;
+  std::string target_name;  // page 83h, SCSI name string of the port; left out when empty
 };
 
 enum class Status : uint8_t {  // SAM-5, 5.3.1
@@ -57,17 +61,22 @@ struct Plan {
 struct Command {
   // -- Set by the transport, valid until `complete`.
   std::array<std::byte, 16> cdb{};
-  uint64_t nexus = 0;                // handle from LogicalUnit::AttachNexus
-  std::span<const iovec> data_out;   // all of the data-out, already received: min(EDTL, Plan)
-  uint64_t data_in_bytes_max = 0;    // EDTL of a read
+  uint64_t nexus = 0;               // handle from LogicalUnit::AttachNexus
+  std::span<const iovec> data_out;  // all of the data-out, already received: min(EDTL, Plan)
+  uint64_t data_in_bytes_max = 0;   // EDTL of a read
+  // EDTL of a write; 0 if it is what the Plan says. WRITE SAME and COMPARE AND WRITE refuse more.
+  uint64_t data_out_bytes_expected = 0;
   void (*complete)(Command* command) = nullptr;
   void* owner = nullptr;
 
   // -- Set by the unit when it completes.
   Status status = Status::kGood;
-  std::span<const std::byte> sense;   // fixed format, 18 bytes, points into sense_storage
-  std::span<const iovec> data_in;     // points to memory that stays valid until Release
-  uint64_t data_in_bytes = 0;         // sum of data_in; the transport computes residuals from it
+  std::span<const std::byte> sense;  // fixed format, 18 bytes, points into sense_storage
+  std::span<const iovec> data_in;    // points to memory that stays valid until Release
+  uint64_t data_in_bytes = 0;        // sum of data_in; the transport computes residuals from it
+  // What the command would have returned had data_in_bytes_max been larger; what is above that is a
+  // residual overflow (RFC 7143, 11.4.5.2).
+  uint64_t data_in_bytes_untruncated = 0;
   std::array<std::byte, 18> sense_storage{};
 
   // -- For the unit while it has the command.
@@ -77,7 +86,7 @@ struct Command {
 class LogicalUnit {
  public:
   static std::unique_ptr<LogicalUnit> Create(BlockDevice& device, UnitIdentity identity);
-  virtual ~LogicalUnit() = default;  // No command may be in flight.
+  virtual ~LogicalUnit() = default;  // No command in flight; not from inside `complete`.
 
   // A nexus sees its own unit attentions. Returns a handle for Command::nexus.
   virtual uint64_t AttachNexus(NexusId id) = 0;
@@ -88,12 +97,12 @@ class LogicalUnit {
   virtual Plan PlanFor(std::span<const std::byte, 16> cdb) const = 0;
 
   // `complete` may run before Submit returns. Every submitted command completes, and the transport
-  // calls Release once it has sent (or dropped) data_in.
+  // calls Release once it has sent (or dropped) data_in; without data_in it may leave that out.
   virtual void Submit(Command* command) = 0;
   virtual void Release(Command* command) = 0;
 
-  // LOGICAL UNIT RESET and its like: unit attention for every other nexus. Commands in flight run to
-  // their end; the transport holds back the answer until they have (W6).
+  // LOGICAL UNIT RESET and its like: unit attention for every other nexus. Commands in flight run
+  // to their end; the transport holds back the answer until they have (W6).
   virtual void Reset(uint64_t by_nexus) = 0;
 };
 
