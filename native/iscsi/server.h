@@ -16,14 +16,10 @@
 #include "base/status.h"
 #include "block/block_device.h"
 #include "io/event_loop.h"
+#include "iscsi/credentials.h"
 #include "scsi/logical_unit.h"
 
 namespace aurochs::iscsi {
-
-struct ChapCredentials {
-  std::string user;
-  std::string secret;  // 12 to 256 bytes (RFC 7143, 9.2.1: no less than 96 bits)
-};
 
 struct TargetConfig {
   std::string name;                              // IQN

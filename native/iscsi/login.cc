@@ -1,0 +1,278 @@
+#include "iscsi/login.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "base/limits.h"
+
+namespace aurochs::iscsi {
+namespace {
+
+constexpr uint8_t kVersion = 0x00;  // 11.12.5
+
+LoginStage CurrentStage(const Bhs& request) {
+  return static_cast<LoginStage>(request.flags() >> kCurrentStageShift & kStageMask);
+}
+LoginStage NextStage(const Bhs& request) {
+  return static_cast<LoginStage>(request.flags() & kStageMask);
+}
+bool HasTransit(const Bhs& request) { return (request.flags() & kTransitFlag) != 0; }
+bool HasContinue(const Bhs& request) { return (request.flags() & kContinueFlag) != 0; }
+
+Isid IsidOf(const Bhs& request) {
+  Isid isid;
+  std::copy_n(request.bytes().begin() + field::kIsid, isid.size(), isid.begin());
+  return isid;
+}
+
+bool IsChapKey(std::string_view key) { return key.substr(0, 5) == "CHAP_"; }
+bool IsIdentityKey(std::string_view key) {
+  return key == "InitiatorName" || key == "TargetName" || key == "SessionType";
+}
+bool IsProperName(std::string_view name) { return !name.empty() && name.size() <= kNameBytesMax; }
+
+// Where each state may go. Anything else is a bug, not an event.
+bool MayMove(LoginNegotiation::State from, LoginNegotiation::State to) {
+  using State = LoginNegotiation::State;
+  switch (from) {
+    case State::kStart: return to != State::kStart;
+    case State::kSecurity:
+      return to == State::kOperational || to == State::kDone || to == State::kFailed;
+    case State::kOperational: return to == State::kDone || to == State::kFailed;
+    case State::kDone:
+    case State::kFailed: return false;
+  }
+  Unreachable("MayMove");
+}
+
+}  // namespace
+
+LoginNegotiation::LoginNegotiation(LoginPolicy& policy, RandomSource random)
+    : policy_(policy), random_(std::move(random)) {}
+
+void LoginNegotiation::MoveTo(State next) {
+  CHECK(MayMove(state_, next));
+  state_ = next;
+}
+
+LoginNegotiation::Answer LoginNegotiation::OnRequest(const Bhs& request, std::string_view text) {
+  CHECK(state_ != State::kDone && state_ != State::kFailed);
+  Answer answer;
+  LoginStatus status = started_ ? CheckSequence(request) : OnFirstRequest(request);
+  if (status == LoginStatus::kSuccess && pending_text_.size() + text.size() > kLoginTextBytesMax) {
+    status = LoginStatus::kOutOfResources;
+  }
+  if (status == LoginStatus::kSuccess) {
+    pending_text_.append(text);
+    if (HasContinue(request)) {
+      if (HasTransit(request)) {
+        status = LoginStatus::kInitiatorError;  // 11.12.2
+      } else {
+        answer.bhs = ResponseTo(request, status, false);
+        return answer;
+      }
+    }
+  }
+  if (status == LoginStatus::kSuccess) status = OnCompleteText(request, answer.text);
+  bool transit = false;
+  if (status == LoginStatus::kSuccess && HasTransit(request)) {
+    const State before = state_;
+    status = Transit(request);
+    transit = state_ != before;
+  }
+  if (status == LoginStatus::kSuccess && answer.text.size() > kLoginPduTextBytes) {
+    status = LoginStatus::kInitiatorError;  // Thousands of keys we do not know.
+  }
+  if (status != LoginStatus::kSuccess) {
+    MoveTo(State::kFailed);
+    answer.text.clear();
+    transit = false;
+  }
+  answer.bhs = ResponseTo(request, status, transit);
+  return answer;
+}
+
+LoginStatus LoginNegotiation::OnFirstRequest(const Bhs& request) {
+  started_ = true;
+  itt_ = request.itt();
+  identity_.isid = IsidOf(request);
+  identity_.tsih = request.U16(field::kTsih);
+  identity_.cid = request.U16(field::kCid);
+  identity_.cmd_sn = request.U32(field::kCmdSn);
+  identity_.stat_sn = request.U32(field::kExpStatSn);  // any start will do; this one is friendly
+  if (request.U8(field::kVersionMin) > kVersion) return LoginStatus::kUnsupportedVersion;
+  if (CurrentStage(request) != LoginStage::kSecurity &&
+      CurrentStage(request) != LoginStage::kOperational) {
+    return LoginStatus::kInitiatorError;
+  }
+  return LoginStatus::kSuccess;
+}
+
+LoginStatus LoginNegotiation::CheckSequence(const Bhs& request) const {
+  const bool same_login = request.itt() == itt_ && IsidOf(request) == identity_.isid &&
+                          request.U16(field::kTsih) == identity_.tsih &&
+                          request.U16(field::kCid) == identity_.cid;
+  if (!same_login) return LoginStatus::kInitiatorError;
+  const LoginStage stage = CurrentStage(request);
+  const bool right_stage = (state_ == State::kSecurity && stage == LoginStage::kSecurity) ||
+                           (state_ == State::kOperational && stage == LoginStage::kOperational) ||
+                           (state_ == State::kStart && (stage == LoginStage::kSecurity ||
+                                                        stage == LoginStage::kOperational));
+  return right_stage ? LoginStatus::kSuccess : LoginStatus::kInitiatorError;
+}
+
+LoginStatus LoginNegotiation::OnCompleteText(const Bhs& request, std::string& answer) {
+  const std::string text = std::exchange(pending_text_, {});
+  const auto pairs = ParseText(text);
+  if (!pairs.ok()) return LoginStatus::kInitiatorError;
+  if (!identified_) {
+    const LoginStatus status = Identify(*pairs, CurrentStage(request), answer);
+    if (status != LoginStatus::kSuccess) return status;
+  }
+  for (const TextPair& pair : *pairs) {
+    const LoginStatus status = OnPair(pair, answer);
+    if (status != LoginStatus::kSuccess) return status;
+  }
+  if (state_ == State::kSecurity) {
+    const LoginStatus status = OnChapKeys(*pairs, answer);
+    if (status != LoginStatus::kSuccess) return status;
+  }
+  if (state_ == State::kOperational) keys_.Declare(answer);
+  return LoginStatus::kSuccess;
+}
+
+// 6.2 and 13.4 to 13.21: the first request says who wants what.
+LoginStatus LoginNegotiation::Identify(const std::vector<TextPair>& pairs, LoginStage stage,
+                                       std::string& answer) {
+  std::optional<std::string_view> session_type;
+  for (const TextPair& pair : pairs) {
+    if (pair.key == "InitiatorName") identity_.initiator = pair.value;
+    if (pair.key == "TargetName") identity_.target = pair.value;
+    if (pair.key == "SessionType") session_type = pair.value;
+  }
+  if (identity_.initiator.empty()) return LoginStatus::kMissingParameter;
+  if (!IsProperName(identity_.initiator)) return LoginStatus::kInitiatorError;
+  if (session_type && *session_type != "Normal" && *session_type != "Discovery") {
+    return LoginStatus::kSessionTypeNotSupported;
+  }
+  parameters_.discovery = session_type == "Discovery";
+  if (parameters_.discovery) {
+    if (identity_.tsih != 0) return LoginStatus::kSessionDoesNotExist;
+    identity_.target.clear();
+    access_ = policy_.AccessToDiscovery();
+  } else {
+    if (identity_.target.empty()) return LoginStatus::kMissingParameter;
+    if (!IsProperName(identity_.target)) return LoginStatus::kInitiatorError;
+    access_ = policy_.AccessToTarget(identity_.target, identity_.initiator);
+  }
+  if (access_.status != LoginStatus::kSuccess) return access_.status;
+  // Skipping the security stage is for those who need no authentication (6.3).
+  if (stage == LoginStage::kOperational && access_.chap) {
+    return LoginStatus::kAuthenticationFailure;
+  }
+  identified_ = true;
+  MoveTo(stage == LoginStage::kSecurity ? State::kSecurity : State::kOperational);
+  if (!parameters_.discovery) {
+    AppendPair(answer, "TargetPortalGroupTag", std::to_string(kPortalGroupTag));  // 13.9
+  }
+  return LoginStatus::kSuccess;
+}
+
+LoginStatus LoginNegotiation::OnPair(const TextPair& pair, std::string& answer) {
+  if (IsIdentityKey(pair.key)) return LoginStatus::kSuccess;  // Identify has judged them.
+  if (pair.key == "AuthMethod" || IsChapKey(pair.key)) {
+    if (state_ != State::kSecurity) {
+      AppendPair(answer, pair.key, "Reject");
+      return LoginStatus::kSuccess;
+    }
+    return pair.key == "AuthMethod" ? OnAuthMethod(pair.value, answer) : LoginStatus::kSuccess;
+  }
+  switch (keys_.OnKey(pair.key, pair.value, parameters_, answer)) {
+    case OperationalKeys::Verdict::kAnswered: return LoginStatus::kSuccess;
+    case OperationalKeys::Verdict::kRenegotiated:
+    case OperationalKeys::Verdict::kMalformed: return LoginStatus::kInitiatorError;
+  }
+  Unreachable("LoginNegotiation::OnPair");
+}
+
+LoginStatus LoginNegotiation::OnAuthMethod(std::string_view methods, std::string& answer) {
+  if (method_settled_) return LoginStatus::kInitiatorError;
+  const std::string_view wanted = access_.chap ? "CHAP" : "None";
+  const auto offered = SplitList(methods);
+  if (std::find(offered.begin(), offered.end(), wanted) == offered.end()) {
+    return LoginStatus::kAuthenticationFailure;
+  }
+  method_settled_ = true;
+  if (access_.chap) chap_.emplace(*access_.chap, access_.mutual_chap, random_);
+  AppendPair(answer, "AuthMethod", wanted);
+  return LoginStatus::kSuccess;
+}
+
+LoginStatus LoginNegotiation::OnChapKeys(const std::vector<TextPair>& pairs, std::string& answer) {
+  ChapTarget::Keys keys;
+  const std::pair<std::string_view, std::optional<std::string_view>*> known[] = {
+      {"CHAP_A", &keys.algorithms}, {"CHAP_N", &keys.name},      {"CHAP_R", &keys.response},
+      {"CHAP_I", &keys.identifier}, {"CHAP_C", &keys.challenge},
+  };
+  for (const TextPair& pair : pairs) {
+    if (!IsChapKey(pair.key)) continue;
+    const auto* const entry = std::find_if(
+        std::begin(known), std::end(known),
+        [&pair](const auto& candidate) { return candidate.first == pair.key; });
+    // An unknown or repeated key of an authentication is no misunderstanding.
+    if (entry == std::end(known) || entry->second->has_value()) {
+      return LoginStatus::kAuthenticationFailure;
+    }
+    *entry->second = pair.value;
+  }
+  if (!keys.any()) return LoginStatus::kSuccess;
+  if (!chap_ || chap_->Step(keys, answer) == ChapTarget::State::kFailed) {
+    return LoginStatus::kAuthenticationFailure;
+  }
+  return LoginStatus::kSuccess;
+}
+
+bool LoginNegotiation::Authenticated() const {
+  return !access_.chap || (chap_ && chap_->state() == ChapTarget::State::kDone);
+}
+
+// Leaves the stage if the initiator wants to and we are ready; else the answer has no T bit (6.3).
+LoginStatus LoginNegotiation::Transit(const Bhs& request) {
+  const LoginStage next = NextStage(request);
+  const bool forward = (next == LoginStage::kOperational && state_ == State::kSecurity) ||
+                       next == LoginStage::kFullFeature;
+  if (!forward) return LoginStatus::kInitiatorError;
+  if (state_ == State::kSecurity && !Authenticated()) {
+    return method_settled_ ? LoginStatus::kSuccess : LoginStatus::kAuthenticationFailure;
+  }
+  CHECK(Authenticated());
+  if (next == LoginStage::kOperational) {
+    MoveTo(State::kOperational);
+  } else {
+    OperationalKeys::Settle(parameters_);
+    MoveTo(State::kDone);
+  }
+  return LoginStatus::kSuccess;
+}
+
+Bhs LoginNegotiation::ResponseTo(const Bhs& request, LoginStatus status, bool transit) {
+  const bool success = status == LoginStatus::kSuccess;
+  const auto stages = static_cast<uint8_t>(
+      request.flags() & (kStageMask << kCurrentStageShift | (transit ? kStageMask : 0)));
+  Bhs response(Opcode::kLoginResponse,
+               static_cast<uint8_t>((transit ? kTransitFlag : 0) | (success ? stages : 0)));
+  response.SetU8(field::kVersionMax, kVersion);
+  response.SetU8(field::kVersionMin, kVersion);
+  std::copy(identity_.isid.begin(), identity_.isid.end(),
+            response.bytes().begin() + field::kIsid);
+  response.SetU16(field::kTsih, identity_.tsih);
+  response.SetU32(field::kItt, request.itt());
+  response.SetU32(field::kStatSn, success ? identity_.stat_sn++ : identity_.stat_sn);
+  response.SetU32(field::kExpCmdSn, identity_.cmd_sn);
+  response.SetU32(field::kMaxCmdSn, identity_.cmd_sn + kTasksPerSessionMax - 1);
+  response.SetU16(field::kLoginStatus, static_cast<uint16_t>(status));
+  return response;
+}
+
+}  // namespace aurochs::iscsi
