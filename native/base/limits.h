@@ -55,11 +55,26 @@ inline constexpr uint32_t kScsiTasksCachedMax = 128;          // idle contexts k
 // -- iSCSI
 inline constexpr uint32_t kPduDataSegmentBytesMax =
     256 * kKiB;                                            // MaxRecvDataSegmentLength we declare
-inline constexpr uint32_t kTasksPerSessionMax = 128;       // width of the CmdSN window
+inline constexpr uint32_t kTasksPerSessionMax = 128;       // received and not answered
+inline constexpr uint32_t kImmediateTasksMax = 8;          // of these, outside the CmdSN window
+inline constexpr uint32_t kCommandWindow = kTasksPerSessionMax - kImmediateTasksMax;
+inline constexpr uint32_t kFirstBurstBytesMax = 256 * kKiB;  // unsolicited data of one task
+// Of one session: data that tasks wait for or send; what arrives unsolicited comes on top.
+inline constexpr uint64_t kTransferBytesMax = kRequestBytesMax;
+inline constexpr uint32_t kTextRequestBytesMax = 8 * kKiB;   // all text of one text request
+inline constexpr uint32_t kTextOutputBytesMax = 1 * kMiB;    // echoes and text an initiator leaves unread
+inline constexpr uint32_t kPdusQueuedMax = 1024;             // of a connection; then it is not read
+inline constexpr uint32_t kSendBatchBytesMax = 1 * kMiB;     // formatted ahead of what the socket takes
+inline constexpr uint32_t kSendBatchPdusMax = 256;
+inline constexpr uint32_t kTargetNameBytesMax = 223;         // RFC 7143, 4.2.7.1
+inline constexpr uint32_t kAcceptsPerTurnMax = 64;
 inline constexpr uint32_t kLoginTextBytesMax = 64 * kKiB;  // all text of one login request
 inline constexpr uint32_t kLoginTimeoutMs = 15'000;        // a connection must log in by then
 inline constexpr uint32_t kConnectionsMax = 1024;          // of one server, logged in or not
 inline constexpr uint32_t kSessionsPerTargetMax = 64;
+inline constexpr uint32_t kNopIdleMs = 15'000;     // silent for so long, an initiator is asked
+inline constexpr uint32_t kNopTimeoutMs = 15'000;  // and given up if it does not answer
+inline constexpr uint32_t kLogoutGraceMs = 1'000;  // between asking for a logout and closing
 
 // -- NBD
 inline constexpr uint32_t kNbdOptionBytesMax =
@@ -95,5 +110,7 @@ static_assert(kPduDataSegmentBytesMax < (1u << 24),
 static_assert(kChainLayersMax < (1u << 12));
 static_assert(kRingFileOpsMax + 2 * 2 * kConnectionsMax <= kRingCompletions, "iSCSI and NBD");
 static_assert(kRequestBytesMax <= kConnectionBufferBytesMax);
+static_assert(uint64_t{kTasksPerSessionMax} * kFirstBurstBytesMax + kTransferBytesMax <=
+              kConnectionBufferBytesMax);
 
 }  // namespace aurochs

@@ -30,7 +30,7 @@ bool IsChapKey(std::string_view key) { return key.substr(0, 5) == "CHAP_"; }
 bool IsIdentityKey(std::string_view key) {
   return key == "InitiatorName" || key == "TargetName" || key == "SessionType";
 }
-bool IsProperName(std::string_view name) { return !name.empty() && name.size() <= kNameBytesMax; }
+bool IsProperName(std::string_view name) { return !name.empty() && name.size() <= kTargetNameBytesMax; }
 
 // Where each state may go. Anything else is a bug, not an event.
 bool MayMove(LoginNegotiation::State from, LoginNegotiation::State to) {
@@ -270,7 +270,7 @@ Bhs LoginNegotiation::ResponseTo(const Bhs& request, LoginStatus status, bool tr
   response.SetU32(field::kItt, request.itt());
   response.SetU32(field::kStatSn, success ? identity_.stat_sn++ : identity_.stat_sn);
   response.SetU32(field::kExpCmdSn, identity_.cmd_sn);
-  response.SetU32(field::kMaxCmdSn, identity_.cmd_sn + kTasksPerSessionMax - 1);
+  response.SetU32(field::kMaxCmdSn, identity_.cmd_sn + kCommandWindow - 1);
   response.SetU16(field::kLoginStatus, static_cast<uint16_t>(status));
   return response;
 }

@@ -19,8 +19,6 @@
 
 namespace aurochs::iscsi {
 
-inline constexpr size_t kNameBytesMax = 223;  // 4.2.7.1: iSCSI names
-
 // What the rest of the server says about a login.
 class LoginPolicy {
  public:

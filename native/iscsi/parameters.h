@@ -29,7 +29,7 @@ struct Parameters {
 
 // What we offer and accept at most.
 inline constexpr uint32_t kOurMaxBurstBytes = 1 * kMiB;
-inline constexpr uint32_t kOurFirstBurstBytes = kPduDataSegmentBytesMax;
+inline constexpr uint32_t kOurFirstBurstBytes = kFirstBurstBytesMax;
 inline constexpr uint32_t kOurOutstandingR2tMax = 4;
 inline constexpr uint32_t kOurTimeToWaitS = 2;
 inline constexpr uint32_t kOurTimeToRetainS = 0;  // 7.1.4: nothing to retain at level 0
