@@ -67,7 +67,6 @@ inline constexpr uint32_t kPdusQueuedMax = 1024;             // of a connection;
 inline constexpr uint32_t kSendBatchBytesMax = 1 * kMiB;     // formatted ahead of what the socket takes
 inline constexpr uint32_t kSendBatchPdusMax = 256;
 inline constexpr uint32_t kTargetNameBytesMax = 223;         // RFC 7143, 4.2.7.1
-inline constexpr uint32_t kAcceptsPerTurnMax = 64;
 inline constexpr uint32_t kLoginTextBytesMax = 64 * kKiB;  // all text of one login request
 inline constexpr uint32_t kLoginTimeoutMs = 15'000;        // a connection must log in by then
 inline constexpr uint32_t kConnectionsMax = 1024;          // of one server, logged in or not

@@ -37,6 +37,8 @@ FaultAnswer AnswerTo(PduFault fault) {
       return {Action::kReject, Reason::kInvalidPduField, "transfer length without direction"};
     case PduFault::kDataOutForNoTask:
       return {Action::kDiscard, Reason::kProtocolError, "Data-Out for no task"};
+    case PduFault::kDataOutWrongTag:
+      return {Action::kReject, Reason::kInvalidPduField, "Data-Out with a wrong transfer tag"};
     case PduFault::kTextTooLong:
       return {Action::kReject, Reason::kLongOperationReject, "text request too long"};
     case PduFault::kTextMalformed:

@@ -24,6 +24,7 @@ enum class PduFault : uint8_t {
   kExtendedCdb,             // 11.2.2.3: CDBs over 16 bytes
   kDirectionWithoutLength,  // 11.3.1: EDTL without R or W
   kDataOutForNoTask,        // the task may have been aborted a moment ago
+  kDataOutWrongTag,         // 11.7.4: a transfer tag that its task has not handed out
   kTextTooLong,             // more text than a request may have
   kTextMalformed,
   kTextOutOfTurn,           // 11.10: a transfer tag that we did not hand out
