@@ -1,4 +1,5 @@
-// Calls back when the last task has gone that a task management function or a logout waits for (W6).
+// Calls back when the last task has gone that a task management function or a logout waits for
+// (W6).
 //
 // Thread: of the target.
 #pragma once

@@ -60,8 +60,8 @@ bool ChapAlgorithmAvailable(ChapAlgorithm algorithm) {
 }
 
 bool SecureRandom(std::span<std::byte> into) {
-  return RAND_bytes(reinterpret_cast<unsigned char*>(into.data()),
-                    static_cast<int>(into.size())) == 1;
+  return RAND_bytes(reinterpret_cast<unsigned char*>(into.data()), static_cast<int>(into.size())) ==
+         1;
 }
 
 ChapTarget::ChapTarget(ChapCredentials initiator, std::optional<ChapCredentials> target,
@@ -118,8 +118,8 @@ bool ChapTarget::AnswerChallenge(const Keys& keys, std::string& answer) const {
   if (!identifier || *identifier > 0xff || !challenge || challenge->empty()) return false;
   // 9.2.1: an initiator that reflects our challenge may be after our answer to it.
   if (*challenge == challenge_) return false;
-  const auto response = ChapResponse(algorithm_, static_cast<uint8_t>(*identifier),
-                                     target_->secret, *challenge);
+  const auto response =
+      ChapResponse(algorithm_, static_cast<uint8_t>(*identifier), target_->secret, *challenge);
   if (!response) return false;
   AppendPair(answer, "CHAP_N", target_->user);
   AppendPair(answer, "CHAP_R", FormatBinary(*response));

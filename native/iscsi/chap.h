@@ -1,8 +1,8 @@
 // CHAP as iSCSI uses it (RFC 7143, 12.1.3 and 9.2.1; RFC 1994): the target's side of one login.
 //
 // Steps, one login request each: the initiator offers algorithms, we send a challenge, it answers
-// and, if it wants, challenges us. A challenge of ours is used for one answer only, and an initiator
-// that sends our own challenge back is refused.
+// and, if it wants, challenges us. A challenge of ours is used for one answer only, and an
+// initiator that sends our own challenge back is refused.
 //
 // Thread: any; one object per login.
 #pragma once

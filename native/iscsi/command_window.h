@@ -1,5 +1,5 @@
-// The CmdSN window of a session (RFC 7143, 4.2.2.1): which command is expected next, and how many the
-// initiator may send.
+// The CmdSN window of a session (RFC 7143, 4.2.2.1): which command is expected next, and how many
+// the initiator may send.
 //
 // Thread: of the session.
 #pragma once
@@ -20,8 +20,7 @@ class CommandWindow {
     kOutside,  // a duplicate, or more than was allowed
   };
 
-  explicit CommandWindow(uint32_t first)
-      : expected_(first), max_(first + kCommandWindow - 1) {}
+  explicit CommandWindow(uint32_t first) : expected_(first), max_(first + kCommandWindow - 1) {}
 
   Place PlaceOf(uint32_t cmd_sn) const {
     if (cmd_sn == expected_) return SerialLess(max_, cmd_sn) ? Place::kOutside : Place::kNow;

@@ -45,7 +45,9 @@ Connection::Connection(EventLoop& loop, EstablishedLogin login, User& user)
   WantOutput();
 }
 
-Connection::~Connection() { Close(); }
+Connection::~Connection() {
+  Close();
+}
 
 void Connection::Close() {
   if (closed()) return;
@@ -162,7 +164,9 @@ void Connection::OnFault(const Bhs& bad, PduFault fault) {
   Unreachable("Connection::OnFault");
 }
 
-void Connection::OnTurnEnd() { Flush(); }
+void Connection::OnTurnEnd() {
+  Flush();
+}
 
 void Connection::OnWritable() {
   output_waits_ = false;

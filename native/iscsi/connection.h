@@ -60,7 +60,9 @@ class Connection final : private FdHandler, private TurnEndTask {
            writer_.pending_pdus() < kSendBatchPdusMax;
   }
   // There is something for FillOutput.
-  void WantOutput() { if (!closed()) loop_.RunAtTurnEnd(*this); }
+  void WantOutput() {
+    if (!closed()) loop_.RunAtTurnEnd(*this);
+  }
 
   void Reject(const Bhs& bad, RejectReason reason);
   // Answers as the table says. Closes, where it says so, after what is queued has been sent.
@@ -105,12 +107,12 @@ class Connection final : private FdHandler, private TurnEndTask {
   const std::string remote_address_;
   uint32_t initiator_segment_bytes_max_;
   uint32_t stat_sn_;
-  bool input_paused_ = false;   // until output has drained
-  bool output_waits_ = false;   // until the socket takes more
+  bool input_paused_ = false;  // until output has drained
+  bool output_waits_ = false;  // until the socket takes more
   bool flushing_ = false;
-  std::string close_reason_;    // set once it closes after its output
-  uint64_t received_ms_ = 0;    // when the initiator was heard last
-  bool nop_pending_ = false;    // it was asked and has not been heard since
+  std::string close_reason_;  // set once it closes after its output
+  uint64_t received_ms_ = 0;  // when the initiator was heard last
+  bool nop_pending_ = false;  // it was asked and has not been heard since
   uint32_t nop_ttt_ = 0;
 };
 

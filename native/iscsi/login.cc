@@ -17,8 +17,12 @@ LoginStage CurrentStage(const Bhs& request) {
 LoginStage NextStage(const Bhs& request) {
   return static_cast<LoginStage>(request.flags() & kStageMask);
 }
-bool HasTransit(const Bhs& request) { return (request.flags() & kTransitFlag) != 0; }
-bool HasContinue(const Bhs& request) { return (request.flags() & kContinueFlag) != 0; }
+bool HasTransit(const Bhs& request) {
+  return (request.flags() & kTransitFlag) != 0;
+}
+bool HasContinue(const Bhs& request) {
+  return (request.flags() & kContinueFlag) != 0;
+}
 
 Isid IsidOf(const Bhs& request) {
   Isid isid;
@@ -26,11 +30,15 @@ Isid IsidOf(const Bhs& request) {
   return isid;
 }
 
-bool IsChapKey(std::string_view key) { return key.substr(0, 5) == "CHAP_"; }
+bool IsChapKey(std::string_view key) {
+  return key.substr(0, 5) == "CHAP_";
+}
 bool IsIdentityKey(std::string_view key) {
   return key == "InitiatorName" || key == "TargetName" || key == "SessionType";
 }
-bool IsProperName(std::string_view name) { return !name.empty() && name.size() <= kTargetNameBytesMax; }
+bool IsProperName(std::string_view name) {
+  return !name.empty() && name.size() <= kTargetNameBytesMax;
+}
 
 // Where each state may go. Anything else is a bug, not an event.
 bool MayMove(LoginNegotiation::State from, LoginNegotiation::State to) {
@@ -117,8 +125,8 @@ LoginStatus LoginNegotiation::CheckSequence(const Bhs& request) const {
   const LoginStage stage = CurrentStage(request);
   const bool right_stage = (state_ == State::kSecurity && stage == LoginStage::kSecurity) ||
                            (state_ == State::kOperational && stage == LoginStage::kOperational) ||
-                           (state_ == State::kStart && (stage == LoginStage::kSecurity ||
-                                                        stage == LoginStage::kOperational));
+                           (state_ == State::kStart &&
+                            (stage == LoginStage::kSecurity || stage == LoginStage::kOperational));
   return right_stage ? LoginStatus::kSuccess : LoginStatus::kInitiatorError;
 }
 
@@ -217,9 +225,9 @@ LoginStatus LoginNegotiation::OnChapKeys(const std::vector<TextPair>& pairs, std
   };
   for (const TextPair& pair : pairs) {
     if (!IsChapKey(pair.key)) continue;
-    const auto* const entry = std::find_if(
-        std::begin(known), std::end(known),
-        [&pair](const auto& candidate) { return candidate.first == pair.key; });
+    const auto* const entry =
+        std::find_if(std::begin(known), std::end(known),
+                     [&pair](const auto& candidate) { return candidate.first == pair.key; });
     // An unknown or repeated key of an authentication is no misunderstanding.
     if (entry == std::end(known) || entry->second->has_value()) {
       return LoginStatus::kAuthenticationFailure;
@@ -264,8 +272,7 @@ Bhs LoginNegotiation::ResponseTo(const Bhs& request, LoginStatus status, bool tr
                static_cast<uint8_t>((transit ? kTransitFlag : 0) | (success ? stages : 0)));
   response.SetU8(field::kVersionMax, kVersion);
   response.SetU8(field::kVersionMin, kVersion);
-  std::copy(identity_.isid.begin(), identity_.isid.end(),
-            response.bytes().begin() + field::kIsid);
+  std::copy(identity_.isid.begin(), identity_.isid.end(), response.bytes().begin() + field::kIsid);
   response.SetU16(field::kTsih, identity_.tsih);
   response.SetU32(field::kItt, request.itt());
   response.SetU32(field::kStatSn, success ? identity_.stat_sn++ : identity_.stat_sn);

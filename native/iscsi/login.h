@@ -1,5 +1,5 @@
-// Login negotiation (RFC 7143, section 6 and 11.12): login requests in, login responses out. Does no
-// I/O and knows no sockets, so that every line of it can be tested with text.
+// Login negotiation (RFC 7143, section 6 and 11.12): login requests in, login responses out. Does
+// no I/O and knows no sockets, so that every line of it can be tested with text.
 //
 // Thread: any; one object per connection that logs in.
 #pragma once
@@ -50,11 +50,11 @@ struct LoginIdentity {
 class LoginNegotiation {
  public:
   enum class State : uint8_t {
-    kStart,        // no complete request so far
+    kStart,  // no complete request so far
     kSecurity,
     kOperational,
-    kDone,         // the last answer moves to the full feature phase
-    kFailed,       // the last answer says why; close after it
+    kDone,    // the last answer moves to the full feature phase
+    kFailed,  // the last answer says why; close after it
   };
 
   LoginNegotiation(LoginPolicy& policy, RandomSource random);

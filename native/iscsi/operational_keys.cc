@@ -9,39 +9,39 @@ namespace aurochs::iscsi {
 namespace {
 
 enum class Kind : uint8_t {
-  kMinimum,       // result: the smaller number
-  kMaximum,       // result: the larger number
-  kDeclared,      // a number that the initiator tells
-  kOr,            // result: Yes if one side says so
-  kAnd,           // result: Yes if both sides say so
-  kDigest,        // result: the first of the list that we know
-  kTaskReporting, // 13.23
-  kProtocolLevel, // 13.24
-  kMarker,        // 13.25: obsolete, never used
+  kMinimum,        // result: the smaller number
+  kMaximum,        // result: the larger number
+  kDeclared,       // a number that the initiator tells
+  kOr,             // result: Yes if one side says so
+  kAnd,            // result: Yes if both sides say so
+  kDigest,         // result: the first of the list that we know
+  kTaskReporting,  // 13.23
+  kProtocolLevel,  // 13.24
+  kMarker,         // 13.25: obsolete, never used
   kMarkerInterval,
-  kNoted,         // told for information
+  kNoted,  // told for information
 };
 
 struct KeyRule {
   std::string_view key;
   Kind kind;
   bool irrelevant_in_discovery = false;
-  uint32_t low = 0;   // admissible numbers
+  uint32_t low = 0;  // admissible numbers
   uint32_t high = 0;
   uint32_t ours = 0;  // number or boolean that we bring in
-  uint32_t Parameters::* number = nullptr;
-  bool Parameters::* boolean = nullptr;
+  uint32_t Parameters::*number = nullptr;
+  bool Parameters::*boolean = nullptr;
 };
 
 constexpr uint32_t kSegmentMin = 512;
 constexpr uint32_t kSegmentMax = 0xff'ffff;  // 24 bits
 
 constexpr KeyRule Number(std::string_view key, Kind kind, bool irrelevant, uint32_t low,
-                         uint32_t high, uint32_t ours, uint32_t Parameters::* result) {
+                         uint32_t high, uint32_t ours, uint32_t Parameters::*result) {
   return {key, kind, irrelevant, low, high, ours, result, nullptr};
 }
 constexpr KeyRule Boolean(std::string_view key, Kind kind, bool irrelevant, bool ours,
-                          bool Parameters::* result) {
+                          bool Parameters::*result) {
   return {key, kind, irrelevant, 0, 1, ours, nullptr, result};
 }
 
@@ -56,8 +56,8 @@ constexpr KeyRule kRules[] = {
            &Parameters::initiator_segment_bytes_max),
     Number("MaxBurstLength", Kind::kMinimum, true, kSegmentMin, kSegmentMax, kOurMaxBurstBytes,
            &Parameters::max_burst_bytes),
-    Number("FirstBurstLength", Kind::kMinimum, true, kSegmentMin, kSegmentMax,
-           kOurFirstBurstBytes, &Parameters::first_burst_bytes),
+    Number("FirstBurstLength", Kind::kMinimum, true, kSegmentMin, kSegmentMax, kOurFirstBurstBytes,
+           &Parameters::first_burst_bytes),
     Number("DefaultTime2Wait", Kind::kMaximum, false, 0, 3600, kOurTimeToWaitS,
            &Parameters::time_to_wait_s),
     Number("DefaultTime2Retain", Kind::kMinimum, false, 0, 3600, kOurTimeToRetainS,
@@ -66,8 +66,7 @@ constexpr KeyRule kRules[] = {
            &Parameters::outstanding_r2t_max),
     Boolean("DataPDUInOrder", Kind::kOr, true, true, &Parameters::data_pdu_in_order),
     Boolean("DataSequenceInOrder", Kind::kOr, true, true, &Parameters::data_sequence_in_order),
-    Number("ErrorRecoveryLevel", Kind::kMinimum, false, 0, 2, 0,
-           &Parameters::error_recovery_level),
+    Number("ErrorRecoveryLevel", Kind::kMinimum, false, 0, 2, 0, &Parameters::error_recovery_level),
     {"TaskReporting", Kind::kTaskReporting, true},
     {"iSCSIProtocolLevel", Kind::kProtocolLevel, true, 0, 31, 1},
     {"IFMarker", Kind::kMarker},

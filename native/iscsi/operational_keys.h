@@ -16,9 +16,9 @@ namespace aurochs::iscsi {
 class OperationalKeys {
  public:
   enum class Verdict : uint8_t {
-    kAnswered,     // possibly with Reject, Irrelevant or NotUnderstood
-    kRenegotiated, // a protocol error: the key was settled before
-    kMalformed,    // a declaration that makes no sense; there is no answer to declarations
+    kAnswered,      // possibly with Reject, Irrelevant or NotUnderstood
+    kRenegotiated,  // a protocol error: the key was settled before
+    kMalformed,     // a declaration that makes no sense; there is no answer to declarations
   };
 
   // Judges "key=value" of an initiator, notes the result in `parameters`, and appends the answer.

@@ -10,16 +10,16 @@
 namespace aurochs::iscsi {
 
 enum class PduFault : uint8_t {
-  kHeaderDigest,            // 7.8: at level 0 the connection ends
-  kDataDigest,              // 7.8
-  kDataTooLong,             // longer than our MaxRecvDataSegmentLength
+  kHeaderDigest,  // 7.8: at level 0 the connection ends
+  kDataDigest,    // 7.8
+  kDataTooLong,   // longer than our MaxRecvDataSegmentLength
   kUnknownOpcode,
-  kTargetOpcode,            // an opcode that only targets send
-  kLoginInFullFeature,      // 6.3: login is over
-  kSnack,                   // 11.16: needs level 1
-  kOutsideWindow,           // 4.2.2.1: ignored silently
-  kTooManyImmediate,        // 4.2.2.1: more than we have room for
-  kScsiInDiscovery,         // 4.2.3: discovery sessions carry no tasks
+  kTargetOpcode,        // an opcode that only targets send
+  kLoginInFullFeature,  // 6.3: login is over
+  kSnack,               // 11.16: needs level 1
+  kOutsideWindow,       // 4.2.2.1: ignored silently
+  kTooManyImmediate,    // 4.2.2.1: more than we have room for
+  kScsiInDiscovery,     // 4.2.3: discovery sessions carry no tasks
   kTaskTagInUse,
   kExtendedCdb,             // 11.2.2.3: CDBs over 16 bytes
   kDirectionWithoutLength,  // 11.3.1: EDTL without R or W
@@ -27,7 +27,7 @@ enum class PduFault : uint8_t {
   kDataOutWrongTag,         // 11.7.4: a transfer tag that its task has not handed out
   kTextTooLong,             // more text than a request may have
   kTextMalformed,
-  kTextOutOfTurn,           // 11.10: a transfer tag that we did not hand out
+  kTextOutOfTurn,  // 11.10: a transfer tag that we did not hand out
   kLogoutMalformed,
 };
 

@@ -57,8 +57,7 @@ size_t PduReader::Space(std::span<iovec, 2> pieces) {
 
 void PduReader::Received(size_t count) {
   if (state_ == State::kRedirected) {
-    const size_t direct =
-        std::min<size_t>(count, bhs_.data_segment_bytes() - redirected_done_);
+    const size_t direct = std::min<size_t>(count, bhs_.data_segment_bytes() - redirected_done_);
     redirected_done_ += direct;
     count -= direct;
   }

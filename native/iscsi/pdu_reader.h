@@ -49,8 +49,8 @@ class PduReader {
   // After kPdu: whether the data segment is what the initiator sent.
   bool data_digest_matches() const { return data_digest_matches_; }
 
-  // REQUIRES: Next() has just returned kHeader. `into` has room for the whole data segment and stays
-  // valid until kPdu, or until the reader ends.
+  // REQUIRES: Next() has just returned kHeader. `into` has room for the whole data segment and
+  // stays valid until kPdu, or until the reader ends.
   void RedirectData(std::byte* into);
 
   // Received but not yet used: belongs to whoever reads on from here.
@@ -58,13 +58,13 @@ class PduReader {
 
  private:
   enum class State : uint8_t {
-    kHeader,      // collects BHS, AHS and header digest
-    kHeaderShown, // kHeader was returned
-    kBuffered,    // collects the data segment, padding and digest in the buffer
-    kRedirected,  // collects the data segment elsewhere
-    kTrailer,     // after redirected data: collects padding and digest
-    kShown,       // kPdu was returned
-    kBroken,      // an error was returned
+    kHeader,       // collects BHS, AHS and header digest
+    kHeaderShown,  // kHeader was returned
+    kBuffered,     // collects the data segment, padding and digest in the buffer
+    kRedirected,   // collects the data segment elsewhere
+    kTrailer,      // after redirected data: collects padding and digest
+    kShown,        // kPdu was returned
+    kBroken,       // an error was returned
   };
 
   size_t buffered() const { return end_ - begin_; }

@@ -6,10 +6,11 @@
 
 namespace aurochs::iscsi {
 
-Portal::Portal(EventLoop& loop, ServerDirectory& directory)
-    : loop_(loop), directory_(directory) {}
+Portal::Portal(EventLoop& loop, ServerDirectory& directory) : loop_(loop), directory_(directory) {}
 
-Portal::~Portal() { CHECK(listeners_.empty() && logins_.empty() && discovery_sessions_.empty()); }
+Portal::~Portal() {
+  CHECK(listeners_.empty() && logins_.empty() && discovery_sessions_.empty());
+}
 
 void Portal::Listen(ListeningSocket socket) {
   if (closing_) return;

@@ -5,8 +5,8 @@
 namespace aurochs::iscsi {
 namespace {
 
-// Where each state may go; kFree is reached from everywhere but kSubmitted, when the session ends or
-// the task is aborted.
+// Where each state may go; kFree is reached from everywhere but kSubmitted, when the session ends
+// or the task is aborted.
 bool MayMove(ScsiTask::State from, ScsiTask::State to) {
   using State = ScsiTask::State;
   switch (from) {
@@ -60,14 +60,12 @@ void ScsiTask::BeginUnsolicited(const Bhs& command_pdu, const Parameters& parame
   received_bytes = immediate_bytes;
 }
 
-ScsiTask::DataOutPlace ScsiTask::OnDataOutHeader(const Bhs& pdu,
-                                                 const Parameters& parameters) {
+ScsiTask::DataOutPlace ScsiTask::OnDataOutHeader(const Bhs& pdu, const Parameters& parameters) {
   return pdu.U32(field::kTtt) == kReservedTag ? PlaceUnsolicited(pdu, parameters)
-                                                   : PlaceSolicited(pdu);
+                                              : PlaceSolicited(pdu);
 }
 
-ScsiTask::DataOutPlace ScsiTask::PlaceUnsolicited(const Bhs& pdu,
-                                                  const Parameters& parameters) {
+ScsiTask::DataOutPlace ScsiTask::PlaceUnsolicited(const Bhs& pdu, const Parameters& parameters) {
   if (fault != TaskFault::kNone) return {};
   const uint32_t limit = std::min(write_bytes, parameters.first_burst_bytes);
   const uint32_t bytes = pdu.data_segment_bytes();
@@ -75,8 +73,7 @@ ScsiTask::DataOutPlace ScsiTask::PlaceUnsolicited(const Bhs& pdu,
     fault = TaskFault::kUnexpectedUnsolicitedData;
   } else if (pdu.U32(field::kDataSn) != unsolicited_data_sn) {
     fault = TaskFault::kLostData;
-  } else if (pdu.U32(field::kBufferOffset) != received_bytes ||
-             bytes > limit - received_bytes) {
+  } else if (pdu.U32(field::kBufferOffset) != received_bytes || bytes > limit - received_bytes) {
     fault = TaskFault::kIncorrectAmountOfData;
   }
   if (fault != TaskFault::kNone || bytes == 0) return {};

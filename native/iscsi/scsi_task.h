@@ -57,7 +57,7 @@ struct ScsiTask {
 
   scsi::Command command;
   TaskSet* set = nullptr;
-  ScsiTask* next = nullptr;    // free, or open with the same hash of its tag
+  ScsiTask* next = nullptr;  // free, or open with the same hash of its tag
   ScsiTask* next_answer = nullptr;
   State state = State::kFree;
   scsi::LogicalUnit* unit = nullptr;
@@ -74,26 +74,26 @@ struct ScsiTask {
   uint64_t reserved_bytes = 0;  // of kTransferBytesMax
 
   // -- Data-out
-  uint32_t immediate_bytes = 0;      // in the command PDU
-  bool unsolicited_open = false;     // Data-Out without R2T may follow
+  uint32_t immediate_bytes = 0;   // in the command PDU
+  bool unsolicited_open = false;  // Data-Out without R2T may follow
   uint32_t unsolicited_data_sn = 0;
-  uint32_t received_bytes = 0;       // contiguous from 0
-  uint32_t solicited_from = 0;       // first byte that R2Ts ask for
-  uint32_t r2t_end = 0;              // R2Ts have asked for what is before this
+  uint32_t received_bytes = 0;  // contiguous from 0
+  uint32_t solicited_from = 0;  // first byte that R2Ts ask for
+  uint32_t r2t_end = 0;         // R2Ts have asked for what is before this
   uint32_t r2t_sn = 0;
   std::array<Burst, kOurOutstandingR2tMax> bursts;  // oldest first
   uint32_t burst_count = 0;
-  PooledBuffer unsolicited;          // [0, ...)
-  PooledBuffer solicited;            // [solicited_from, ...)
+  PooledBuffer unsolicited;  // [0, ...)
+  PooledBuffer solicited;    // [solicited_from, ...)
   std::array<iovec, 2> data_out;
 
   // -- Answer
   IovCursor data_in;
-  uint32_t data_in_bytes = 0;        // to be sent: data of the unit, cut at read_bytes
-  uint32_t data_in_sent = 0;         // formatted so far
+  uint32_t data_in_bytes = 0;  // to be sent: data of the unit, cut at read_bytes
+  uint32_t data_in_sent = 0;   // formatted so far
   uint32_t data_sn = 0;
-  bool aborted = false;              // gets no answer
-  bool abort_reported = false;       // is answered with TASK ABORTED
+  bool aborted = false;         // gets no answer
+  bool abort_reported = false;  // is answered with TASK ABORTED
   std::vector<std::shared_ptr<AbortWait>> waits;
 
   // How much data-out the unit shall get.
@@ -107,8 +107,8 @@ struct ScsiTask {
     return immediate_bytes > 0 && fault == TaskFault::kNone ? unsolicited.data() : nullptr;
   }
 
-  // A Data-Out PDU's header. Returns where its data goes; nullptr if it is not wanted, in which case
-  // `fault` says why, or `wrong_tag` is set and the task is untouched.
+  // A Data-Out PDU's header. Returns where its data goes; nullptr if it is not wanted, in which
+  // case `fault` says why, or `wrong_tag` is set and the task is untouched.
   struct DataOutPlace {
     std::byte* into = nullptr;
     bool wrong_tag = false;

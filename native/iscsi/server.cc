@@ -44,11 +44,12 @@ Status CheckChap(const std::optional<ChapCredentials>& chap,
 
 // Names are looked up as they are; what they may hold is decided where volumes get theirs.
 Status CheckName(const std::string& name) {
-  const bool known_type = name.substr(0, 4) == "iqn." || name.substr(0, 4) == "eui." ||
-                          name.substr(0, 4) == "naa.";
+  const bool known_type =
+      name.substr(0, 4) == "iqn." || name.substr(0, 4) == "eui." || name.substr(0, 4) == "naa.";
   if (!known_type || name.size() > kTargetNameBytesMax ||
       std::any_of(name.begin(), name.end(), [](char c) { return c <= ' ' || c == ','; })) {
-    return {ErrorCode::kInvalidArgument, "'" + name + "' is not an iSCSI name (iqn.…, eui.…, naa.…)"};
+    return {ErrorCode::kInvalidArgument,
+            "'" + name + "' is not an iSCSI name (iqn.…, eui.…, naa.…)"};
   }
   return Status::Ok();
 }
@@ -133,8 +134,7 @@ Status ServerImpl::AddTarget(TargetConfig config, BlockDevice& device, EventLoop
   }
   const uint64_t id = next_target_id_++;
   const std::string name = config.name;
-  const auto target =
-      std::make_shared<Target>(id, std::move(config), device, device_loop, *this);
+  const auto target = std::make_shared<Target>(id, std::move(config), device, device_loop, *this);
   targets_[name] = {id, target};
   device_loop.Post([target] { target->Start(); });
   return Status::Ok();
@@ -232,8 +232,7 @@ std::string ServerImpl::TargetsFor(std::string_view initiator, std::string_view 
   for (const auto& [name, entry] : targets_) {
     if ((!target.empty() && name != target) || !entry.second->Allows(initiator)) continue;
     AppendPair(text, "TargetName", name);
-    AppendPair(text, "TargetAddress",
-               std::string(address) + "," + std::to_string(kPortalGroupTag));
+    AppendPair(text, "TargetAddress", std::string(address) + "," + std::to_string(kPortalGroupTag));
   }
   return text;
 }

@@ -22,11 +22,11 @@
 namespace aurochs::iscsi {
 
 struct TargetConfig {
-  std::string name;                              // IQN
+  std::string name;  // IQN
   scsi::UnitIdentity identity;
-  std::optional<ChapCredentials> chap;           // the initiator must know these
-  std::optional<ChapCredentials> mutual_chap;    // what we answer when it asks us; needs `chap`
-  std::vector<std::string> initiators;           // allowed initiator names; empty: all
+  std::optional<ChapCredentials> chap;         // the initiator must know these
+  std::optional<ChapCredentials> mutual_chap;  // what we answer when it asks us; needs `chap`
+  std::vector<std::string> initiators;         // allowed initiator names; empty: all
 };
 
 struct SessionInfo {

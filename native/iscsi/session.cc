@@ -39,7 +39,9 @@ Session::Session(EventLoop& loop, Host& host, Units units, uint64_t id, Establis
   tasks_.SetConnection(&connection_);
 }
 
-Session::~Session() { CHECK(state_ == State::kEnded); }
+Session::~Session() {
+  CHECK(state_ == State::kEnded);
+}
 
 void Session::MoveTo(State next) {
   // Forwards only; every state may be skipped.
@@ -138,7 +140,8 @@ void Session::OnRequest(Request request) {
     Execute(request);
     return;
   }
-  if (request.fault == PduFault::kOutsideWindow) return connection_.OnFault(request.bhs, *request.fault);
+  if (request.fault == PduFault::kOutsideWindow)
+    return connection_.OnFault(request.bhs, *request.fault);
   const bool known = parked_.contains(cmd_sn);
   switch (known ? CommandWindow::Place::kOutside : window_.PlaceOf(cmd_sn)) {
     case CommandWindow::Place::kOutside:
@@ -188,7 +191,9 @@ void Session::Execute(const Request& request) {
   }
 }
 
-void Session::FillOutput() { tasks_.FillOutput(); }
+void Session::FillOutput() {
+  tasks_.FillOutput();
+}
 
 void Session::StampCommandWindow(Bhs& bhs) {
   window_.SetOpen(tasks_.open_in_window());
@@ -199,7 +204,8 @@ void Session::StampCommandWindow(Bhs& bhs) {
 // -- Requests
 
 void Session::OnNopOut(const Request& request) {
-  if (request.bhs.itt() == kReservedTag) return;  // The answer to our NOP-In; hearing it was enough.
+  if (request.bhs.itt() == kReservedTag)
+    return;  // The answer to our NOP-In; hearing it was enough.
   Bhs bhs(Opcode::kNopIn);
   bhs.SetU64(field::kLun, request.bhs.U64(field::kLun));
   bhs.SetU32(field::kItt, request.bhs.itt());
@@ -212,8 +218,8 @@ void Session::OnNopOut(const Request& request) {
 }
 
 void Session::OnTextRequest(const Request& request) {
-  auto answer = text_.OnRequest(request.bhs, AsText(request.data),
-                                connection_.initiator_segment_bytes_max());
+  auto answer =
+      text_.OnRequest(request.bhs, AsText(request.data), connection_.initiator_segment_bytes_max());
   if (answer.fault) {
     connection_.OnFault(request.bhs, *answer.fault);
     return;
@@ -328,7 +334,9 @@ void Session::OnConnectionLost(std::string_view why) {
   EndIfDrained();
 }
 
-void Session::OnTaskGone() { EndIfDrained(); }
+void Session::OnTaskGone() {
+  EndIfDrained();
+}
 
 void Session::EndIfDrained() {
   if (state_ != State::kDraining || tasks_.submitted() > 0) return;

@@ -37,10 +37,10 @@ enum class Opcode : uint8_t {  // 11.2.1.2
 namespace field {
 inline constexpr size_t kOpcode = 0;
 inline constexpr size_t kFlags = 1;
-inline constexpr size_t kResponse = 2;        // SCSI, task management, logout: response; reject: reason
-inline constexpr size_t kVersionMax = 2;      // login
-inline constexpr size_t kVersionMin = 3;      // login request; active version in the response
-inline constexpr size_t kStatus = 3;          // SCSI response, Data-In
+inline constexpr size_t kResponse = 2;    // SCSI, task management, logout: response; reject: reason
+inline constexpr size_t kVersionMax = 2;  // login
+inline constexpr size_t kVersionMin = 3;  // login request; active version in the response
+inline constexpr size_t kStatus = 3;      // SCSI response, Data-In
 inline constexpr size_t kAhsWords = 4;
 inline constexpr size_t kDataSegmentLength = 5;  // 24 bits
 inline constexpr size_t kLun = 8;
@@ -62,11 +62,11 @@ inline constexpr size_t kDataSn = 36;         // Data-In, Data-Out, R2T (as R2TS
 inline constexpr size_t kExpDataSn = 36;      // SCSI response
 inline constexpr size_t kLoginStatus = 36;    // login response: class and detail
 inline constexpr size_t kAsyncEvent = 36;
-inline constexpr size_t kParameter1 = 38;     // asynchronous message
+inline constexpr size_t kParameter1 = 38;  // asynchronous message
 inline constexpr size_t kParameter2 = 40;
 inline constexpr size_t kParameter3 = 42;
-inline constexpr size_t kBufferOffset = 40;   // Data-In, Data-Out, R2T
-inline constexpr size_t kTime2Wait = 40;      // logout response
+inline constexpr size_t kBufferOffset = 40;  // Data-In, Data-Out, R2T
+inline constexpr size_t kTime2Wait = 40;     // logout response
 inline constexpr size_t kTime2Retain = 42;
 inline constexpr size_t kResidualCount = 44;  // SCSI response, Data-In
 inline constexpr size_t kDesiredLength = 44;  // R2T
@@ -90,7 +90,8 @@ inline constexpr unsigned kCurrentStageShift = 2;
 inline constexpr uint8_t kStageMask = 0x03;
 
 inline constexpr uint32_t kReservedTag = 0xffff'ffff;  // no task, no transfer
-inline constexpr uint32_t kLoginPduTextBytes = 8192;   // 13.12: MaxRecvDataSegmentLength until declared
+inline constexpr uint32_t kLoginPduTextBytes =
+    8192;  // 13.12: MaxRecvDataSegmentLength until declared
 
 enum class LoginStage : uint8_t {  // 11.12.3
   kSecurity = 0,
@@ -170,7 +171,11 @@ enum class AsyncEvent : uint8_t {  // 11.9.1
 };
 
 // Serial number arithmetic of RFC 1982 (4.2.2.1).
-constexpr bool SerialLess(uint32_t a, uint32_t b) { return static_cast<int32_t>(a - b) < 0; }
-constexpr size_t PaddingFor(size_t bytes) { return (kWordBytes - bytes % kWordBytes) % kWordBytes; }
+constexpr bool SerialLess(uint32_t a, uint32_t b) {
+  return static_cast<int32_t>(a - b) < 0;
+}
+constexpr size_t PaddingFor(size_t bytes) {
+  return (kWordBytes - bytes % kWordBytes) % kWordBytes;
+}
 
 }  // namespace aurochs::iscsi

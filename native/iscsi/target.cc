@@ -56,7 +56,9 @@ Target::Target(uint64_t id, TargetConfig config, BlockDevice& device, EventLoop&
                ServerDirectory& directory)
     : id_(id), config_(std::move(config)), device_(device), loop_(loop), directory_(directory) {}
 
-Target::~Target() { CHECK(state_ == State::kIdle || state_ == State::kClosed); }
+Target::~Target() {
+  CHECK(state_ == State::kIdle || state_ == State::kClosed);
+}
 
 bool Target::Allows(std::string_view initiator) const {
   return config_.initiators.empty() ||
@@ -106,9 +108,8 @@ void Target::OpenSession(EstablishedLogin login) {
   const scsi::NexusId nexus{InitiatorPort(login.identity), kPortalGroupTag};
   const Session::Units units{unit_.get(), unit_->AttachNexus(nexus), absent_.get(),
                              absent_->AttachNexus(nexus)};
-  sessions_.push_back({std::unique_ptr<Session>(
-                           new Session(loop_, *this, units, id, std::move(login))),
-                       nullptr});
+  sessions_.push_back(
+      {std::unique_ptr<Session>(new Session(loop_, *this, units, id, std::move(login))), nullptr});
   Log(LogLevel::kInfo, "iscsi",
       "session of " + info.initiator + " at " + info.address + ": opened on " + info.target);
   directory_.SessionOpened(id_, id, info);
@@ -154,8 +155,7 @@ Target::Entry* Target::Find(uint64_t session_id) {
 std::optional<std::string> Target::SendTargets(const Session& session, std::string_view value) {
   // 13.3: a normal session may ask about its own target only.
   if (!value.empty() && value != config_.name) return std::nullopt;
-  return directory_.TargetsFor(session.identity().initiator, config_.name,
-                               session.local_address());
+  return directory_.TargetsFor(session.identity().initiator, config_.name, session.local_address());
 }
 
 void Target::Shutdown(std::function<void()> done) {

@@ -56,8 +56,8 @@ Residual ResidualOf(const ScsiTask& task) {
     transferred = task.plan.length_bytes;
   } else if (task.plan.direction == scsi::DataDirection::kIn) {
     // A command may return less than it was allowed; then its plan says nothing.
-    transferred = task.data_in_bytes < task.read_bytes ? task.data_in_bytes
-                                                       : task.plan.length_bytes;
+    transferred =
+        task.data_in_bytes < task.read_bytes ? task.data_in_bytes : task.plan.length_bytes;
   }
   if (transferred < expected) {
     return {kResidualUnderflowFlag, static_cast<uint32_t>(expected - transferred)};
@@ -74,7 +74,9 @@ Residual ResidualOf(const ScsiTask& task) {
 TaskSet::TaskSet(const Parameters& parameters, Observer& observer)
     : parameters_(parameters), observer_(observer) {}
 
-TaskSet::~TaskSet() { CHECK(submitted_ == 0); }
+TaskSet::~TaskSet() {
+  CHECK(submitted_ == 0);
+}
 
 // -- Commands
 
@@ -119,7 +121,9 @@ ScsiTask* TaskSet::Begin(const Bhs& bhs, scsi::LogicalUnit& unit, uint64_t nexus
   return task;
 }
 
-void TaskSet::Park(ScsiTask& task) { task.MoveTo(State::kParked); }
+void TaskSet::Park(ScsiTask& task) {
+  task.MoveTo(State::kParked);
+}
 
 void TaskSet::Start(ScsiTask& task) {
   task.MoveTo(State::kCollecting);
@@ -130,7 +134,9 @@ void TaskSet::Start(ScsiTask& task) {
   }
 }
 
-void TaskSet::Forget(ScsiTask& task) { Free(task); }
+void TaskSet::Forget(ScsiTask& task) {
+  Free(task);
+}
 
 ScsiTask* TaskSet::Find(uint32_t itt) const {
   ScsiTask* task = *const_cast<TaskSet*>(this)->BucketOf(itt);

@@ -3,9 +3,9 @@
 // A task counts as open from its command PDU until its status has been formatted; after that the
 // initiator may use its tag again, while the data may still be on its way out.
 //
-// Memory: at most kTasksPerSessionMax tasks are open. Each may hold kFirstBurstBytesMax of unsolicited
-// data; what goes beyond, and data to be read, is reserved from kTransferBytesMax first, and tasks
-// wait in line for it.
+// Memory: at most kTasksPerSessionMax tasks are open. Each may hold kFirstBurstBytesMax of
+// unsolicited data; what goes beyond, and data to be read, is reserved from kTransferBytesMax
+// first, and tasks wait in line for it.
 //
 // Thread: of the session.
 #pragma once
@@ -63,7 +63,8 @@ class TaskSet {
   void FillOutput();
 
   // -- Ends
-  // Aborts the task; `wait` hears when it is gone. With `reported` it is answered with TASK ABORTED.
+  // Aborts the task; `wait` hears when it is gone. With `reported` it is answered with TASK
+  // ABORTED.
   void Abort(ScsiTask& task, const std::shared_ptr<AbortWait>& wait, bool reported);
   template <typename Predicate>
   void AbortIf(Predicate matches, const std::shared_ptr<AbortWait>& wait, bool reported) {

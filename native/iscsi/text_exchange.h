@@ -39,10 +39,10 @@ class TextExchange {
   void Reset();
 
   const Handler handler_;
-  std::string incoming_;       // of requests with the C bit
-  std::string outgoing_;       // not sent yet
-  uint32_t tag_ = 0;           // target transfer tag of the exchange
-  bool under_way_ = false;     // the initiator is to go on with tag_
+  std::string incoming_;    // of requests with the C bit
+  std::string outgoing_;    // not sent yet
+  uint32_t tag_ = 0;        // target transfer tag of the exchange
+  bool under_way_ = false;  // the initiator is to go on with tag_
 };
 
 }  // namespace aurochs::iscsi

@@ -8,7 +8,8 @@ namespace {
 
 constexpr size_t kKeyBytesMax = 63;  // 6.1: key-name
 
-// 6.1, key-name: letters, digits, and . - + @ _; standard keys start with a capital letter, X- ones too.
+// 6.1, key-name: letters, digits, and . - + @ _; standard keys start with a capital letter, X- ones
+// too.
 bool IsKeyCharacter(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
          c == '-' || c == '+' || c == '@' || c == '_' || c == '#';

@@ -20,9 +20,9 @@ struct TextPair {
   std::string_view value;
 };
 
-// Splits `text` at its NUL bytes. The pairs point into `text`. Fails with kInvalidArgument if a pair
-// has no '=', a key is empty, longer than 63 bytes or has characters that no key may have, or if the
-// last pair has no NUL at its end.
+// Splits `text` at its NUL bytes. The pairs point into `text`. Fails with kInvalidArgument if a
+// pair has no '=', a key is empty, longer than 63 bytes or has characters that no key may have, or
+// if the last pair has no NUL at its end.
 Result<std::vector<TextPair>> ParseText(std::string_view text);
 
 inline std::string_view AsText(std::span<const std::byte> bytes) {
@@ -35,7 +35,8 @@ inline std::span<const std::byte> AsBytes(std::string_view text) {
 // Appends "key=value" and its NUL.
 void AppendPair(std::string& text, std::string_view key, std::string_view value);
 
-// 6.1: decimal or 0x hexadecimal, without sign; nothing if it is no number or has more than 64 bits.
+// 6.1: decimal or 0x hexadecimal, without sign; nothing if it is no number or has more than 64
+// bits.
 std::optional<uint64_t> ParseNumber(std::string_view value);
 // "Yes" or "No".
 std::optional<bool> ParseBoolean(std::string_view value);
