@@ -32,7 +32,7 @@ export const CONFLICT_RETRIES_MAX = 20; // Updates of one item that lost the rac
 
 // -- Store
 export const STORE_WATCH_BACKLOG = 4096; // Changes kept for a watch that starts from an older revision.
-export const STORE_WATCHES_MAX = 256;
+export const STORE_WATCHES_MAX = 1024; // Every request that waits holds one, and there are API_CONNECTIONS_MAX.
 export const STORE_BUSY_TIMEOUT_MS = 5_000;
 
 // -- API

@@ -124,6 +124,7 @@ export class EmbeddedStore implements Store {
       const erased = erase.immediate();
       this.#hub.publish({
         kind,
+        key,
         revision: erased.revision,
         event: () => ({
           type: 'deleted',
@@ -140,13 +141,14 @@ export class EmbeddedStore implements Store {
     after: Revision,
     listener: (event: StoreEvent<K>) => void,
     lost: (why: string) => void,
+    key?: string,
   ): Watch {
     const revision = Number(after);
     if (!/^\d+$/.test(after) || !Number.isSafeInteger(revision)) {
       throw new AurochsError('INVALID_ARGUMENT', `store: ${JSON.stringify(after)} is no revision`);
     }
     // The hub keeps events of all kinds; those of `kind` were made by this class for it.
-    return this.#hub.watch(kind, revision, listener as (event: unknown) => void, lost);
+    return this.#hub.watch(kind, revision, listener as (event: unknown) => void, lost, key);
   }
 
   async close(): Promise<void> {
@@ -170,6 +172,7 @@ export class EmbeddedStore implements Store {
     const row = write.immediate();
     this.#hub.publish({
       kind,
+      key,
       revision: row.revision,
       event: () => ({ type: 'put', item: this.#decode(kind, row) }),
     });

@@ -8,6 +8,7 @@ import type { Kind, Watch } from '../volume/ports.js';
 
 export interface Change {
   kind: Kind;
+  key: string;
   revision: number;
   /** Makes an event of it; decoded anew for each watch, so that nobody shares an object. */
   event: () => unknown;
@@ -15,6 +16,8 @@ export interface Change {
 
 interface Watcher {
   kind: Kind;
+  /** Undefined: every key. */
+  key: string | undefined;
   nextRevision: number;
   listener: (event: unknown) => void;
   lost: (why: string) => void;
@@ -45,11 +48,12 @@ export class WatchHub {
     after: number,
     listener: (event: unknown) => void,
     lost: (why: string) => void,
+    key?: string,
   ): Watch {
     if (this.#watchers.size >= STORE_WATCHES_MAX) {
       throw new AurochsError('LIMIT_EXCEEDED', `store: ${STORE_WATCHES_MAX} watches are open`);
     }
-    const watcher: Watcher = { kind, nextRevision: after + 1, listener, lost };
+    const watcher: Watcher = { kind, key, nextRevision: after + 1, listener, lost };
     this.#watchers.add(watcher);
     this.#schedule();
     return { close: () => this.#watchers.delete(watcher) };
@@ -82,7 +86,8 @@ export class WatchHub {
     for (const change of this.#since(watcher.nextRevision)) {
       if (!this.#watchers.has(watcher)) return; // Closed by its own listener.
       watcher.nextRevision = change.revision + 1;
-      if (change.kind === watcher.kind) watcher.listener(change.event());
+      if (change.kind !== watcher.kind) continue;
+      if (watcher.key === undefined || watcher.key === change.key) watcher.listener(change.event());
     }
   }
 

@@ -179,6 +179,8 @@ export interface Store {
     after: Revision,
     listener: (event: StoreEvent<K>) => void,
     lost: (why: string) => void,
+    /** Only changes of this item. */
+    key?: string,
   ): Watch;
   close(): Promise<void>;
 }

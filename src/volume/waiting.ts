@@ -61,8 +61,6 @@ export function waitForVolume(
       'volume',
       from.revision,
       (event) => {
-        const key = event.type === 'put' ? event.item.key : event.key;
-        if (key !== from.key) return;
         const volume = event.type === 'put' ? event.item.value : null;
         if (volume !== null && volume.id !== from.value.id) return giveUp('it was replaced');
         try {
@@ -76,6 +74,7 @@ export function waitForVolume(
         resolve(volume);
       },
       giveUp,
+      from.key,
     );
     const timer = options.clock.after(options.deadlineMs, () =>
       giveUp(`not done after ${options.deadlineMs / 1000} s`),

@@ -60,8 +60,8 @@ export class FakeEngine implements Engine {
   readonly sessionList: EngineSession[] = [];
   /** Every call in order, for assertions. */
   readonly calls: string[] = [];
-  /** Called before and after the effect of every call; throws to stop it there. */
-  hook: (where: 'before' | 'after', call: string) => void = () => {};
+  /** Called before and after the effect of every call; what it waits for, the call waits for. */
+  hook: (where: 'before' | 'after', call: string) => void | Promise<void> = () => {};
   /** The next call of that name fails with the error. */
   readonly failing = new Map<string, AurochsError>();
   /** Merges end by themselves. */
@@ -70,14 +70,13 @@ export class FakeEngine implements Engine {
   constructor(readonly disks: FakeDisks) {}
 
   async act<T>(call: string, effect: () => T): Promise<T> {
-    await Promise.resolve();
-    this.hook('before', call);
+    await this.hook('before', call);
     this.calls.push(call);
     const name = call.split(' ')[0] ?? call;
     const failure = this.failing.get(name);
     if (failure !== undefined) throw failure;
     const result = effect();
-    this.hook('after', call);
+    await this.hook('after', call);
     return result;
   }
 

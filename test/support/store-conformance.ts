@@ -191,6 +191,20 @@ export function describeStore(adapter: string, make: () => Promise<Store>): void
       watch.close();
     });
 
+    it('delivers only the changes of one key when asked to', async () => {
+      const { revision } = await store.list('volume');
+      const collector = new Collector();
+      const { listener, onLost } = collector;
+      const watch = store.watch('volume', revision, listener, onLost, 'b');
+      for (const name of ['a', 'b', 'c']) await store.create('volume', name, sampleVolume(name));
+      const item = await store.get('volume', 'b');
+      assert.ok(item);
+      await store.delete('volume', 'b', item.revision);
+      await collector.wait(2);
+      assert.deepEqual(collector.seen, ['put b 0', 'del b']);
+      watch.close();
+    });
+
     it('carries the last value with a deletion', async () => {
       const item = await store.create('volume', 'a', sampleVolume('a', { epoch: 3n }));
       const collector = new Collector();
