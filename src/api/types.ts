@@ -182,6 +182,8 @@ export interface DoctorFinding {
   check: string;
   severity: 'ok' | 'warning' | 'error';
   message: string;
+  /** What it means for the user; not for `ok`. */
+  meaning?: string;
   hint?: string;
 }
 

@@ -1,0 +1,249 @@
+/**
+ * The agent's REST API over its UNIX socket, one method a request. What the agent refuses comes back
+ * as the AurochsError that it sent; an agent that does not answer is UNAVAILABLE.
+ */
+import { type Dispatcher, Pool, errors } from 'undici';
+
+import { AurochsError, ERROR_CODES, type ErrorCode } from '../core/errors.js';
+import { readEvents } from './event-reader.js';
+import type * as api from './types.js';
+
+export interface ApiClientOptions {
+  socketPath: string;
+  /** How long an answer may take; attach and detach wait for the data path. */
+  answerTimeoutMs?: number;
+}
+
+const CONNECT_TIMEOUT_MS = 5_000;
+/** Longer than the agent's own deadline for a use case, so that it is the agent that says what is slow. */
+const ANSWER_TIMEOUT_MS = 90_000;
+/** The agent sends a comment every 15 s; three missed ones mean that it is gone. */
+const EVENT_SILENCE_MS = 45_000;
+/** The longest answer is a list of 10,000 volumes at under 2 KiB each. */
+const ANSWER_BYTES_MAX = 64 * 1024 * 1024;
+/** One for an event stream, which keeps its connection, and one for what is asked meanwhile. */
+const CONNECTIONS_MAX = 2;
+
+type Method = 'GET' | 'POST' | 'DELETE';
+
+export class ApiClient {
+  readonly socketPath: string;
+  readonly #answerTimeoutMs: number;
+  readonly #pool: Pool;
+
+  /** Does not connect before the first request. */
+  constructor(options: ApiClientOptions) {
+    this.socketPath = options.socketPath;
+    this.#answerTimeoutMs = options.answerTimeoutMs ?? ANSWER_TIMEOUT_MS;
+    this.#pool = new Pool('http://localhost', {
+      connections: CONNECTIONS_MAX,
+      socketPath: options.socketPath,
+      connectTimeout: CONNECT_TIMEOUT_MS,
+      maxResponseSize: ANSWER_BYTES_MAX,
+    });
+  }
+
+  health(): Promise<api.HealthBody> {
+    return this.#call('GET', '/v1/health');
+  }
+
+  volumes(): Promise<api.VolumeBody[]> {
+    return this.#list('/v1/volumes');
+  }
+
+  volume(name: string): Promise<api.VolumeBody> {
+    return this.#call('GET', volumePath(name));
+  }
+
+  createVolume(body: api.VolumeCreateBody): Promise<api.VolumeBody> {
+    return this.#call('POST', '/v1/volumes', body);
+  }
+
+  deleteVolume(name: string): Promise<void> {
+    return this.#call('DELETE', volumePath(name));
+  }
+
+  attachVolume(name: string, body: api.VolumeAttachBody): Promise<api.VolumeBody> {
+    return this.#call('POST', `${volumePath(name)}/attach`, body);
+  }
+
+  detachVolume(name: string, body: api.VolumeDetachBody): Promise<api.VolumeBody> {
+    return this.#call('POST', `${volumePath(name)}/detach`, body);
+  }
+
+  expandVolume(name: string, body: api.VolumeExpandBody): Promise<api.VolumeBody> {
+    return this.#call('POST', `${volumePath(name)}/expand`, body);
+  }
+
+  snapshots(volume: string): Promise<api.SnapshotBody[]> {
+    return this.#list(`${volumePath(volume)}/snapshots`);
+  }
+
+  snapshot(volume: string, snapshot: string): Promise<api.SnapshotBody> {
+    return this.#call('GET', snapshotPath(volume, snapshot));
+  }
+
+  createSnapshot(volume: string, body: api.SnapshotCreateBody): Promise<api.SnapshotBody> {
+    return this.#call('POST', `${volumePath(volume)}/snapshots`, body);
+  }
+
+  deleteSnapshot(volume: string, snapshot: string): Promise<void> {
+    return this.#call('DELETE', snapshotPath(volume, snapshot));
+  }
+
+  revertSnapshot(volume: string, snapshot: string): Promise<void> {
+    return this.#call('POST', `${snapshotPath(volume, snapshot)}/revert`);
+  }
+
+  /** One page; `from` empty: everything, `to` empty: the head. */
+  diffPage(volume: string, from: string, to: string, offsetBytes: string): Promise<api.DiffBody> {
+    const query = new URLSearchParams({ from, to, offset: offsetBytes });
+    return this.#call('GET', `${volumePath(volume)}/diff?${query.toString()}`);
+  }
+
+  /** All pages, one after the other. */
+  async *diff(volume: string, from: string, to: string): AsyncGenerator<api.DiffBody> {
+    let offset: string | null = '0';
+    while (offset !== null) {
+      const page: api.DiffBody = await this.diffPage(volume, from, to, offset);
+      yield page;
+      offset = page.nextOffsetBytes;
+    }
+  }
+
+  disks(): Promise<api.DiskBody[]> {
+    return this.#list('/v1/disks');
+  }
+
+  addDisk(body: api.DiskAddBody): Promise<api.DiskBody> {
+    return this.#call('POST', '/v1/disks', body);
+  }
+
+  removeDisk(id: string): Promise<void> {
+    return this.#call('DELETE', `/v1/disks/${encodeURIComponent(id)}`);
+  }
+
+  sessions(): Promise<api.SessionBody[]> {
+    return this.#list('/v1/sessions');
+  }
+
+  doctor(): Promise<api.DoctorFinding[]> {
+    return this.#list('/v1/doctor');
+  }
+
+  /**
+   * Resolves when the agent has begun to deliver: what happens after that is in the stream, which
+   * ends when the agent stops or `signal` is aborted.
+   */
+  async events(signal: AbortSignal): Promise<AsyncGenerator<api.EventBody>> {
+    const answer = await this.#send('GET', '/v1/events', {
+      signal,
+      headers: { accept: 'text/event-stream' },
+      bodyTimeout: EVENT_SILENCE_MS,
+    });
+    return eventsOf(answer.body, signal, (error) => this.#asAurochsError(error));
+  }
+
+  /** Ends the connections at once, also under an event stream. */
+  close(): Promise<void> {
+    return this.#pool.destroy();
+  }
+
+  async #list<T>(path: string): Promise<T[]> {
+    return (await this.#call<api.ListBody<T>>('GET', path)).items;
+  }
+
+  async #call<T>(method: Method, path: string, body?: object): Promise<T> {
+    const sent =
+      body === undefined
+        ? {}
+        : { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } };
+    const answer = await this.#send(method, path, { ...sent, bodyTimeout: this.#answerTimeoutMs });
+    try {
+      const text = await answer.body.text();
+      return (text === '' ? undefined : JSON.parse(text)) as T;
+    } catch (error) {
+      throw this.#asAurochsError(error);
+    }
+  }
+
+  async #send(
+    method: Method,
+    path: string,
+    options: Partial<Dispatcher.RequestOptions>,
+  ): Promise<Dispatcher.ResponseData> {
+    let answer: Dispatcher.ResponseData;
+    try {
+      const headersTimeout = this.#answerTimeoutMs;
+      answer = await this.#pool.request({ headersTimeout, ...options, method, path });
+      if (answer.statusCode < 400) return answer;
+      throw refusal(answer.statusCode, await answer.body.text());
+    } catch (error) {
+      throw this.#asAurochsError(error);
+    }
+  }
+
+  #asAurochsError(error: unknown): AurochsError {
+    if (error instanceof AurochsError) return error;
+    const { code } = error as { code?: string };
+    const cause = { cause: error };
+    if (code === 'EACCES' || code === 'EPERM') {
+      const message = `this user may not use the agent's socket ${this.socketPath}`;
+      return new AurochsError('PERMISSION_DENIED', message, 'Use sudo, or join its group.', cause);
+    }
+    if (code === 'ENOENT' || code === 'ECONNREFUSED' || code === 'ENOTSOCK') {
+      const message = `no agent answers at ${this.socketPath}`;
+      return new AurochsError('UNAVAILABLE', message, START_HINT, cause);
+    }
+    if (error instanceof errors.HeadersTimeoutError || error instanceof errors.BodyTimeoutError) {
+      const message = `the agent at ${this.socketPath} did not answer in time`;
+      return new AurochsError('UNAVAILABLE', message, 'See its log for what it waits for.', cause);
+    }
+    if (error instanceof SyntaxError || error instanceof errors.HTTPParserError) {
+      const message = `what answers at ${this.socketPath} is not an agent`;
+      return new AurochsError('UNAVAILABLE', message, START_HINT, cause);
+    }
+    const message = `the connection to the agent at ${this.socketPath} failed: ${(error as Error).message}`;
+    return new AurochsError('UNAVAILABLE', message, 'See its log for why it ended.', cause);
+  }
+}
+
+const START_HINT =
+  'Start one with "aurochs agent", or name the socket of a running one with --api-socket or AUROCHS_API_SOCKET.';
+
+async function* eventsOf(
+  body: AsyncIterable<Uint8Array>,
+  signal: AbortSignal,
+  translate: (error: unknown) => AurochsError,
+): AsyncGenerator<api.EventBody> {
+  try {
+    for await (const { data } of readEvents(body)) yield JSON.parse(data) as api.EventBody;
+  } catch (error) {
+    if (!signal.aborted) throw translate(error);
+  }
+}
+
+function refusal(status: number, text: string): AurochsError {
+  try {
+    const { error } = JSON.parse(text) as api.ErrorBody;
+    if (typeof error.message === 'string') {
+      return new AurochsError(knownCode(error.code), error.message, error.hint);
+    }
+  } catch {
+    // Not one of our answers; what follows says so.
+  }
+  return new AurochsError('INTERNAL', `the agent answered with HTTP status ${status}`);
+}
+
+/** A newer agent may know codes that we do not. */
+function knownCode(code: ErrorCode): ErrorCode {
+  return ERROR_CODES.includes(code) ? code : 'INTERNAL';
+}
+
+function volumePath(name: string): string {
+  return `/v1/volumes/${encodeURIComponent(name)}`;
+}
+
+function snapshotPath(volume: string, snapshot: string): string {
+  return `${volumePath(volume)}/snapshots/${encodeURIComponent(snapshot)}`;
+}

@@ -1,0 +1,36 @@
+/** Answers the shell: words that fit, and names that the agent knows. Silent when it cannot. */
+import { ApiClient } from '../api/client.js';
+import { complete, type Offer } from './complete.js';
+import { globalOptions } from './global-options.js';
+import type { Terminal } from './terminal.js';
+
+/** Nobody waits longer after a TAB. */
+const ANSWER_TIMEOUT_MS = 1_000;
+
+export async function printCompletions(
+  words: readonly string[],
+  terminal: Terminal,
+): Promise<void> {
+  const global = globalOptions(terminal.env);
+  const current = words.at(-1) ?? '';
+  const socketAt = words.indexOf('--api-socket');
+  const said = socketAt < 0 ? undefined : words[socketAt + 1];
+  const socketPath = said ?? String(global['api-socket']?.default);
+  const api = new ApiClient({ socketPath, answerTimeoutMs: ANSWER_TIMEOUT_MS });
+  try {
+    for (const word of await wordsOf(complete(words, global), api)) {
+      if (word.startsWith(current)) terminal.stdout.write(`${word}\n`);
+    }
+  } catch {
+    // Without an agent there are no names to offer, and a message would spoil the command line.
+  } finally {
+    await api.close();
+  }
+}
+
+async function wordsOf(offer: Offer, api: ApiClient): Promise<string[]> {
+  if ('words' in offer) return offer.words;
+  if (offer.kind === 'snapshot') return (await api.snapshots(offer.volume)).map(({ name }) => name);
+  if (offer.kind === 'disk') return (await api.disks()).map(({ id }) => id);
+  return (await api.volumes()).map(({ name }) => name);
+}

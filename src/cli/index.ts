@@ -1,0 +1,9 @@
+#!/usr/bin/env node
+import { main } from './program.js';
+
+// A reader that has seen enough (`aurochs snapshot diff … | head`) is no error.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  process.exit(error.code === 'EPIPE' ? 0 : 1);
+});
+
+process.exitCode = await main(process.argv.slice(2), process);

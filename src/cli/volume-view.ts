@@ -1,0 +1,53 @@
+/** How one volume is shown to a person. */
+import type { VolumeBody } from '../api/types.js';
+import { formatSize, formatSizeExact } from '../core/units.js';
+import { formatTime, type Output } from './output.js';
+import { recipesFor } from './recipes.js';
+
+export function volumeFields(volume: VolumeBody): [string, string][] {
+  const fields: [string, string][] = [
+    ['name', volume.name],
+    ['id', volume.id],
+    ['size', `${formatSizeExact(BigInt(volume.sizeBytes))} (${volume.sizeBytes} bytes)`],
+    ['allocated', allocated(volume)],
+    ['state', volume.readOnly ? `${volume.state}, read-only` : volume.state],
+    ['robustness', volume.robustness],
+    ['created', formatTime(volume.createdAt)],
+    ['CHAP', chap(volume)],
+    ['initiators', volume.initiators.length === 0 ? 'all' : volume.initiators.join(', ')],
+  ];
+  for (const replica of volume.replicas) {
+    fields.push(['replica', `${replica.diskPath}/replicas/${replica.directory}`]);
+  }
+  if (volume.problem !== null) {
+    fields.push(['problem', volume.problem.message]);
+    if (volume.problem.hint !== undefined) fields.push(['next', volume.problem.hint]);
+  }
+  return fields;
+}
+
+function allocated(volume: VolumeBody): string {
+  return volume.allocatedBytes === null
+    ? 'not known yet'
+    : formatSize(BigInt(volume.allocatedBytes));
+}
+
+function chap(volume: VolumeBody): string {
+  if (volume.chap === null) return 'none';
+  const { user, mutualUser } = volume.chap;
+  return mutualUser === undefined ? user : `${user}, mutual ${mutualUser}`;
+}
+
+/** The addresses and the lines to paste; nothing when the volume is not attached. */
+export function printAddresses(output: Output, volume: VolumeBody): void {
+  for (const address of volume.exports) {
+    output.line(`\n${address.uri}`);
+    for (const { title, lines } of recipesFor(address, volume.chap)) {
+      output.line(`  ${title}:`);
+      for (const line of lines) output.line(`    ${line}`);
+    }
+  }
+  if (volume.chap !== null && volume.exports.some(({ frontend }) => frontend === 'iscsi')) {
+    output.line('\nPut the CHAP secrets of this volume in the place of SECRET and MUTUAL-SECRET.');
+  }
+}
