@@ -17,7 +17,6 @@
 #include "io/loop_backend.h"
 #include "io/loop_inbox.h"
 #include "io/timer_heap.h"
-#include "io/worker_lane.h"
 #include "io/worker_pool.h"
 
 namespace aurochs {
@@ -391,17 +390,19 @@ void FdWatch::SetInterest(bool readable, bool writable) {
 Result<std::unique_ptr<LoopThread>> LoopThread::Start(EventLoop::Options options) {
   Result<std::unique_ptr<EventLoop>> loop = EventLoop::Create(std::move(options));
   if (!loop.ok()) return loop.status();
-  return std::unique_ptr<LoopThread>(new LoopThread(std::move(*loop)));
+  std::unique_ptr<LoopThread> started(new LoopThread(std::move(*loop)));
+  auto thread = NativeThread::Start("", [running = started->loop_.get()] { running->Run(); });
+  if (!thread.ok()) return thread.status();
+  started->thread_ = std::move(*thread);
+  return started;
 }
 
-LoopThread::LoopThread(std::unique_ptr<EventLoop> loop) : loop_(std::move(loop)) {
-  SignalsBlocked signals_blocked;
-  thread_ = std::thread([this] { loop_->Run(); });
-}
+LoopThread::LoopThread(std::unique_ptr<EventLoop> loop) : loop_(std::move(loop)) {}
 
 LoopThread::~LoopThread() {
+  if (thread_ == nullptr) return;
   loop_->Stop();
-  thread_.join();
+  thread_->Join();
 }
 
 void LoopThread::RunAndWait(std::function<void()> task) {

@@ -20,8 +20,8 @@
 #include <optional>
 #include <span>
 #include <string>
-#include <thread>
 
+#include "base/native_thread.h"
 #include "base/status.h"
 
 namespace aurochs {
@@ -183,7 +183,7 @@ class LoopThread {
  private:
   explicit LoopThread(std::unique_ptr<EventLoop> loop);
   std::unique_ptr<EventLoop> loop_;
-  std::thread thread_;
+  std::unique_ptr<NativeThread> thread_;  // null only while Start has not started it
 };
 
 }  // namespace aurochs

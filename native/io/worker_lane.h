@@ -3,35 +3,17 @@
 // Thread: any; the destructor runs when nothing is queued any more and nobody calls Submit.
 #pragma once
 
-#include <pthread.h>
-
 #include <condition_variable>
-#include <csignal>
 #include <cstdint>
+#include <memory>
 #include <mutex>
-#include <thread>
+#include <utility>
 #include <vector>
 
 #include "base/check.h"
+#include "base/native_thread.h"
 
 namespace aurochs {
-
-// Signals belong to the threads that ask for them: while this lives, threads that are started block
-// all.
-class SignalsBlocked {
- public:
-  SignalsBlocked() {
-    sigset_t all;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before_);
-  }
-  ~SignalsBlocked() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-  SignalsBlocked(const SignalsBlocked&) = delete;
-  SignalsBlocked& operator=(const SignalsBlocked&) = delete;
-
- private:
-  sigset_t before_;
-};
 
 // `Item` is a list node: it has a member `Item* next`.
 template <typename Item>
@@ -56,7 +38,7 @@ class WorkerLane {
       closing_ = true;
     }
     work_or_closing_.notify_all();
-    for (std::thread& thread : threads_) thread.join();
+    for (const auto& thread : threads_) thread->Join();
   }
 
   // Queues the chain from `first` to `last`.
@@ -73,10 +55,14 @@ class WorkerLane {
   void AddThreadLocked() {
     if (idle_threads_ > 0) {
       work_or_closing_.notify_one();
-    } else if (threads_.size() < options_.threads_max) {
-      SignalsBlocked signals_blocked;
-      threads_.emplace_back([this] { Work(); });
-      pthread_setname_np(threads_.back().native_handle(), options_.thread_name);
+      return;
+    }
+    if (threads_.size() == options_.threads_max) return;
+    auto thread = NativeThread::Start(options_.thread_name, [this] { Work(); });
+    if (thread.ok()) {
+      threads_.push_back(std::move(*thread));
+    } else {
+      CHECK(!threads_.empty());  // With none at all the work would never be done.
     }
   }
 
@@ -118,7 +104,7 @@ class WorkerLane {
   // Guarded by mutex_:
   Item* first_ = nullptr;
   Item* last_ = nullptr;
-  std::vector<std::thread> threads_;
+  std::vector<std::unique_ptr<NativeThread>> threads_;
   uint32_t idle_threads_ = 0;
   bool closing_ = false;
 };

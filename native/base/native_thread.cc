@@ -1,0 +1,48 @@
+#include "base/native_thread.h"
+
+#include <csignal>
+#include <utility>
+
+#include "base/check.h"
+
+namespace aurochs {
+
+Result<std::unique_ptr<NativeThread>> NativeThread::Start(std::string name,
+                                                          std::function<void()> body) {
+  CHECK(name.size() <= 15);
+  std::unique_ptr<NativeThread> thread(new NativeThread(std::move(name), std::move(body)));
+  // A new thread inherits the mask; signals are for the threads that ask for them.
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  const int rc = pthread_create(&thread->thread_, nullptr, Enter, thread.get());
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  if (rc != 0) {
+    thread->joined_ = true;
+    return Status::FromErrno(rc, "start a thread");
+  }
+  return thread;
+}
+
+NativeThread::NativeThread(std::string name, std::function<void()> body)
+    : name_(std::move(name)), body_(std::move(body)) {}
+
+NativeThread::~NativeThread() {
+  CHECK(joined_);
+}
+
+void NativeThread::Join() {
+  const int rc = pthread_join(thread_, nullptr);
+  CHECK(rc == 0);
+  joined_ = true;
+}
+
+void* NativeThread::Enter(void* self) {
+  const auto& thread = *static_cast<NativeThread*>(self);
+  if (!thread.name_.empty()) pthread_setname_np(pthread_self(), thread.name_.c_str());
+  thread.body_();
+  return nullptr;
+}
+
+}  // namespace aurochs
