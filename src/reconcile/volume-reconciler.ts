@@ -297,7 +297,7 @@ function problemFrom(volume: Volume, error: AurochsError): Problem {
 /** What to do about what the engine says, which does not know commands. */
 const HINTS: Partial<Record<AurochsError['code'], string>> = {
   CORRUPTION:
-    'Run "aurochs replica fsck" on the directory; restore it from a copy, or delete the volume. Other volumes are not affected.',
+    'Restore the directory from a copy, or delete the volume. Other volumes are not affected.',
   NOT_FOUND: 'The directory of the replica is gone. Restore it from a copy, or delete the volume.',
   STALE_EPOCH:
     'A newer engine has opened the replica: the store is older than the data. Restore the newest copy of the store.',

@@ -146,7 +146,7 @@ describe('volumes', () => {
       if (path.includes('/bad-'))
         replica.damaged = new AurochsError('CORRUPTION', `${path}: checksum`);
     }
-    await rejectsWith('CORRUPTION', plane.volumes.attach('bad'), /checksum.*fsck/s);
+    await rejectsWith('CORRUPTION', plane.volumes.attach('bad'), /checksum.*Restore/s);
     const bad = await plane.volumes.get('bad');
     assert.equal(bad.robustness, 'faulted');
     assert.ok(bad.problem?.hint);
