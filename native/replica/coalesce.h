@@ -1,21 +1,26 @@
 // Merges away the snapshots whose removal was asked for, in the background, one after the other.
 //
 // A layer without children is dropped. A layer with one child is merged with it: what the child
-// lacks is copied up into the child, or, where the child is frozen and the smaller of the two, what
-// the child holds is copied down. No step changes what any state reads as, so a crash anywhere
-// leaves both layers good, and the merge begins anew at the next open. A layer with several
-// children waits.
+// lacks is copied up into the child, or, where the child is frozen and takes less space, what the
+// child holds is copied down. No step changes what any state reads as, so a crash anywhere leaves
+// all as it was, and the merge begins anew at the next open. A layer with several children waits.
 //
-// Yields to requests: while some come, it rests after each step as long as the step took.
+// Yields to requests: while some come, it rests after each step as long as the step took. Without
+// space it waits and tries again.
 //
 // Thread: the replica's loop; copies run on workers.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <map>
-#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
 
 #include "base/status.h"
+#include "replica/merge_copy.h"
 #include "replica/replica_core.h"
 
 namespace aurochs {
@@ -27,15 +32,74 @@ class Coalescer {
 
   // Looks for work. Called after every change of the tree.
   void Kick();
-  // Who hears of the end of layer `number`, and of its share done. Both may be empty.
-  void Watch(uint32_t number, std::function<void(Status)> merged,
+  // Who hears of the end of snapshot `id`, and of its share done. Both may be empty.
+  void Watch(const std::string& id, std::function<void(Status)> merged,
              std::function<void(double)> progress);
   // Calls back when no step runs any more; none starts after. Watchers hear kUnavailable.
   void Stop(std::function<void()> stopped);
 
  private:
-  struct Merge;
-  std::unique_ptr<Merge> merge_;
+  enum class Phase : uint8_t {
+    kIdle,       // nothing to do
+    kPreparing,  // a command picks and prepares the next
+    kCopying,    // a step runs
+    kResting,    // between two steps
+    kEnding,     // a command commits
+    kPaused,     // waits for space
+    kStopped,
+  };
+  enum class Direction : uint8_t { kUp, kDown };
+
+  struct Plan {
+    uint32_t layer = 0;
+    uint32_t child = 0;
+    Direction direction = Direction::kUp;
+    uint64_t at_bytes = 0;
+  };
+  struct Watcher {
+    std::function<void(Status)> merged;
+    std::function<void(double)> progress;
+  };
+  struct Lock : RangeLock::Holder {
+    Coalescer* owner = nullptr;
+  };
+
+  const LayerMeta* PickLayer() const;
+  bool PlanHolds() const;
+  MergePair PairOf(const Plan& plan) const;
+  bool ChildIsHead() const { return plan_->child == core_.meta().head; }
+  bool StopNow();
+
+  void Begin();
+  void Prepare(ReplicaCore::Finished finished);
+  void PrepareFiles(uint32_t layer, uint32_t child, ReplicaCore::Finished finished);
+  void PrepareZeroMap(ReplicaCore::Finished finished);
+  void Prepared(const Status& status, const ReplicaCore::Finished& finished);
+  void NextStep();
+  void StepInside();
+  void CopyLocked();
+  void StepDone(const Status& status, uint64_t took_ms);
+  void End();
+  void FlushTarget(std::function<void(Status)> then);
+  void CommitMerge(ReplicaCore::Finished finished);
+  void CommitDrop(uint32_t layer, ReplicaCore::Finished finished);
+  void Ended(const std::string& id, Status status);
+  void Trouble(const Status& status);
+  void ReportProgress();
+
+  ReplicaCore& core_;
+  Phase phase_ = Phase::kIdle;
+  std::optional<Plan> plan_;
+  std::string plan_id_;  // of the snapshot that goes
+  MergeStep step_;
+  std::vector<std::byte> buffer_;
+  uint64_t requests_before_ = 0;
+  double reported_ = 0;
+  Lock lock_;
+  Timer timer_;
+  std::multimap<std::string, Watcher> watchers_;  // by snapshot id
+  std::set<std::string> given_up_;                // until the next open
+  std::function<void()> stopped_;
 };
 
 }  // namespace aurochs

@@ -160,11 +160,10 @@ void OpenedReplica::DeleteSnapshot(std::string id, Done done, Done merged,
     auto next = std::make_shared<ReplicaMeta>(core_.meta());
     Status allowed = StepMarkRemoving(next.get(), id);
     if (!allowed.ok()) return end(std::move(allowed));
-    const uint32_t number = next->FindSnapshot(id)->number;
-    core_.Commit(next, [this, next, number, merged, progress, end](Status committed) {
+    core_.Commit(next, [this, next, id, merged, progress, end](Status committed) {
       if (committed.ok()) {
         core_.tree().UpdateMeta(*next);
-        coalescer_.Watch(number, merged, progress);
+        coalescer_.Watch(id, merged, progress);
       }
       end(std::move(committed));
     });
