@@ -1,5 +1,6 @@
 /** Every command there is: nouns with their verbs, and those that stand alone. */
 import type { CommandSpec } from './command.js';
+import { agent } from './commands/agent.js';
 import { completion } from './commands/completion.js';
 import { diskAdd } from './commands/disk-add.js';
 import { diskLs } from './commands/disk-ls.js';
@@ -45,4 +46,4 @@ export const NOUNS: readonly Noun[] = [
   { name: 'session', describe: 'Sessions: who uses which volume', verbs: [sessionLs] },
 ];
 
-export const STANDALONE: readonly CommandSpec[] = [doctor, completion];
+export const STANDALONE: readonly CommandSpec[] = [agent, doctor, completion];

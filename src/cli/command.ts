@@ -10,20 +10,21 @@ import type {
 
 import type { ApiClient } from '../api/client.js';
 import { AurochsError } from '../core/errors.js';
+import { GLOBAL_OPTIONS } from './global-options.js';
 import { Output, type OutputFormat } from './output.js';
 import type { Terminal } from './terminal.js';
 
 /** Options that every command has. */
 export interface GlobalOptions {
-  apiSocket: string;
+  apiSocket?: string;
   output: OutputFormat;
 }
 
 /** What the commands share; made once a run. */
 export interface Surroundings {
   terminal: Terminal;
-  /** A client for the agent at that socket; it connects with the first request. */
-  connect: (apiSocket: string) => ApiClient;
+  /** A client for the agent at that socket, or the usual one; it connects with the first request. */
+  connect: (apiSocket: string | undefined) => ApiClient;
 }
 
 type Positionals = Record<string, PositionalOptions>;
@@ -92,7 +93,7 @@ export function moduleOf(
 function refuseRepetition(spec: CommandSpec, args: Record<string, unknown>): void {
   for (const [name, value] of Object.entries(args)) {
     if (!Array.isArray(value) || name === '_' || spec.options[name]?.array === true) continue;
-    if (spec.options[name] === undefined && !GLOBAL_NAMES.has(name)) continue; // An alias.
+    if (spec.options[name] === undefined && GLOBAL_OPTIONS[name] === undefined) continue; // An alias.
     throw new AurochsError(
       'INVALID_ARGUMENT',
       `--${name} was given more than once`,
@@ -100,5 +101,3 @@ function refuseRepetition(spec: CommandSpec, args: Record<string, unknown>): voi
     );
   }
 }
-
-const GLOBAL_NAMES: ReadonlySet<string> = new Set(['api-socket', 'output']);

@@ -1,7 +1,7 @@
 /** Answers the shell: words that fit, and names that the agent knows. Silent when it cannot. */
 import { ApiClient } from '../api/client.js';
+import { findApiSocket } from './api-socket.js';
 import { complete, type Offer } from './complete.js';
-import { globalOptions } from './global-options.js';
 import type { Terminal } from './terminal.js';
 
 /** Nobody waits longer after a TAB. */
@@ -11,14 +11,13 @@ export async function printCompletions(
   words: readonly string[],
   terminal: Terminal,
 ): Promise<void> {
-  const global = globalOptions(terminal.env);
   const current = words.at(-1) ?? '';
   const socketAt = words.indexOf('--api-socket');
   const said = socketAt < 0 ? undefined : words[socketAt + 1];
-  const socketPath = said ?? String(global['api-socket']?.default);
+  const socketPath = findApiSocket(said, terminal.env);
   const api = new ApiClient({ socketPath, answerTimeoutMs: ANSWER_TIMEOUT_MS });
   try {
-    for (const word of await wordsOf(complete(words, global), api)) {
+    for (const word of await wordsOf(complete(words), api)) {
       if (word.startsWith(current)) terminal.stdout.write(`${word}\n`);
     }
   } catch {

@@ -2,6 +2,7 @@
 import type { Options } from 'yargs';
 
 import { type CommandSpec, commandName } from './command.js';
+import { GLOBAL_OPTIONS } from './global-options.js';
 import { NOUNS, STANDALONE } from './command-tree.js';
 
 /** Either words to choose from, or the kind of name that fits and what is known about it. */
@@ -12,32 +13,28 @@ const NOTHING: Offer = { words: [] };
 const HELP_OPTIONS = ['--help', '--version'];
 
 /** `words` are those after the program's name; the last one is being written and may be empty. */
-export function complete(words: readonly string[], global: Record<string, Options>): Offer {
+export function complete(words: readonly string[]): Offer {
   const current = words.at(-1) ?? '';
   const [first, second] = words;
   if (words.length <= 1) {
     const names = [...NOUNS.map(({ name }) => name), ...STANDALONE.map(commandName)];
     return startingWith(
       current,
-      current.startsWith('-') ? [...dashed(global), ...HELP_OPTIONS] : names,
+      current.startsWith('-') ? [...dashed(GLOBAL_OPTIONS), ...HELP_OPTIONS] : names,
     );
   }
   const noun = NOUNS.find(({ name }) => name === first);
   if (noun === undefined) {
     const spec = STANDALONE.find((candidate) => commandName(candidate) === first);
-    return spec === undefined ? NOTHING : completeCommand(spec, words.slice(1), global);
+    return spec === undefined ? NOTHING : completeCommand(spec, words.slice(1));
   }
   if (words.length === 2) return startingWith(current, noun.verbs.map(commandName));
   const spec = noun.verbs.find((candidate) => commandName(candidate) === second);
-  return spec === undefined ? NOTHING : completeCommand(spec, words.slice(2), global);
+  return spec === undefined ? NOTHING : completeCommand(spec, words.slice(2));
 }
 
-function completeCommand(
-  spec: CommandSpec,
-  words: readonly string[],
-  global: Record<string, Options>,
-): Offer {
-  const options: Record<string, Options> = { ...spec.options, ...global };
+function completeCommand(spec: CommandSpec, words: readonly string[]): Offer {
+  const options: Record<string, Options> = { ...spec.options, ...GLOBAL_OPTIONS };
   const current = words.at(-1) ?? '';
   const { positionals, pending } = read(words.slice(0, -1), options);
   if (pending !== null) return offerValue(pending, options[pending], positionals[0] ?? '', current);

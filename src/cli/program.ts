@@ -2,15 +2,16 @@
 import yargs, { type Argv, type CommandModule } from 'yargs';
 
 import { ApiClient } from '../api/client.js';
+import { readVersion } from '../daemon/version.js';
+import { findApiSocket } from './api-socket.js';
 import { type GlobalOptions, type Surroundings, moduleOf } from './command.js';
 import { NOUNS, type Noun, STANDALONE } from './command-tree.js';
 import { printCompletions } from './complete-names.js';
 import { EXIT_OK, exitCodesSummary } from './exit-codes.js';
-import { globalOptions } from './global-options.js';
+import { GLOBAL_OPTIONS } from './global-options.js';
 import { reportError } from './report-error.js';
 import type { Terminal } from './terminal.js';
 import { usageError } from './usage-error.js';
-import { version } from './version.js';
 
 /** Lines of help are no longer than this, however wide the terminal. */
 const HELP_COLUMNS_MAX = 110;
@@ -22,7 +23,7 @@ const COMPLETE_FLAG = '--complete';
 export async function main(args: readonly string[], terminal: Terminal): Promise<number> {
   const surroundings: Surroundings = {
     terminal,
-    connect: (apiSocket) => new ApiClient({ socketPath: apiSocket }),
+    connect: (said) => new ApiClient({ socketPath: findApiSocket(said, terminal.env) }),
   };
   try {
     if (args[0] === COMPLETE_FLAG) await printCompletions(args.slice(1), terminal);
@@ -57,14 +58,15 @@ function withGlobalOptions(program: Argv, terminal: Terminal): Argv<GlobalOption
     .wrap(Math.min(HELP_COLUMNS_MAX, terminal.stdout.columns ?? HELP_COLUMNS_MAX))
     .help()
     .alias('help', 'h')
-    .version(version())
+    .version(readVersion())
     .epilogue(`${exitCodesSummary()}\nAUROCHS_DEBUG=1 shows where an error comes from.`)
     .example([
+      ['$0 agent', 'run the agent of this machine'],
       ['$0 volume create db --size 10GiB', 'create a volume'],
       ['$0 volume attach db', 'offer it, and print how to reach it'],
       ['$0 doctor', 'see what stands in the way'],
     ])
-    .options(globalOptions(terminal.env)) as unknown as Argv<GlobalOptions>;
+    .options(GLOBAL_OPTIONS) as unknown as Argv<GlobalOptions>;
 }
 
 function nounModule(

@@ -11,7 +11,7 @@ export async function checkIoUring(
   machine: Machine,
   ioUringProblem: () => string | null,
 ): Promise<Finding> {
-  const check = 'io-uring';
+  const check = 'io_uring';
   let problem: string | null;
   try {
     problem = ioUringProblem();

@@ -14,7 +14,7 @@ import type { Machine } from './machine.js';
 export type FindingSeverity = 'ok' | 'warning' | 'error';
 
 export interface Finding {
-  /** Stable name for programs: "io-uring", "module-nbd", … */
+  /** Stable name for programs: "io_uring", "module-nbd", … */
   check: string;
   severity: FindingSeverity;
   /** What was found. */

@@ -1,16 +1,16 @@
 import type { ApiClient } from '../../api/client.js';
 import type { DoctorFinding } from '../../api/types.js';
 import { AurochsError } from '../../core/errors.js';
+import { defaultDataDir, surroundings } from '../../daemon/config.js';
 import { examineMachine } from '../../daemon/doctor.js';
 import { command } from '../command.js';
 import type { Output } from '../output.js';
-import { defaultDataDirectory } from '../paths.js';
 
 export const doctor = command({
   usage: 'doctor',
   describe: 'Say what on this machine stands in the way, and what to do about it',
   examples: [
-    ['$0 doctor', 'asks the agent; looks itself when none runs'],
+    ['$0 doctor', 'with what the agent sees when one runs'],
     ['$0 doctor --data-dir /srv/aurochs', 'before the agent runs there for the first time'],
     ['$0 doctor -o json', 'all findings, also the good ones'],
   ],
@@ -19,12 +19,12 @@ export const doctor = command({
     'data-dir': {
       type: 'string',
       requiresArg: true,
-      describe: 'Data directory to look at when no agent runs',
+      describe: 'Data directory to look at',
+      defaultDescription: 'that of the agent',
     },
   },
-  run: async ({ args, api, output, terminal }) => {
-    const dataDirectory = args.dataDir ?? defaultDataDirectory(terminal.env);
-    const findings = await gather(api, dataDirectory);
+  run: async ({ args, api, output }) => {
+    const findings = await gather(api, args.dataDir);
     if (output.format === 'json') output.json(findings);
     else printFindings(findings, output);
     const errors = findings.filter(({ severity }) => severity === 'error').length;
@@ -34,33 +34,45 @@ export const doctor = command({
   },
 });
 
-/** The agent sees what it works with; its limits and its file systems may differ from this shell's. */
-async function gather(api: ApiClient, dataDirectory: string): Promise<DoctorFinding[]> {
+/** What the agent says of itself, and what this command sees of the machine around it. */
+async function gather(api: ApiClient, dataDir: string | undefined): Promise<DoctorFinding[]> {
+  const agent = await askAgent(api);
+  const directory = dataDir ?? agent.dataDir ?? defaultDataDir(surroundings());
+  const known = new Set(agent.findings.map(({ check }) => check));
+  const own = await examineMachine(directory);
+  return [...agent.findings, ...own.filter(({ check }) => !known.has(check))];
+}
+
+async function askAgent(
+  api: ApiClient,
+): Promise<{ findings: DoctorFinding[]; dataDir: string | null }> {
   const check = 'agent';
   try {
-    const { version, state, ioBackend } = await api.health();
-    const message = `agent ${version} at ${api.socketPath} is ${state} and uses ${ioBackend}`;
-    return [{ check, severity: 'ok', message }, ...(await api.doctor())];
+    const { version, state, dataDir } = await api.health();
+    const message = `agent ${version} at ${api.socketPath} is ${state}`;
+    return { findings: [{ check, severity: 'ok', message }, ...(await api.doctor())], dataDir };
   } catch (error) {
     if (!(error instanceof AurochsError)) throw error;
     const finding: DoctorFinding = {
       check,
       severity: 'warning',
       message: error.message,
-      meaning: 'No volume is served. The checks below were made by this command itself.',
+      meaning: 'No volume is served.',
       hint: error.hint ?? 'Start one with: aurochs agent',
     };
-    return [finding, ...(await examineMachine(dataDirectory))];
+    return { findings: [finding], dataDir: null };
   }
 }
 
 const SIGNS = { ok: 'ok  ', warning: 'warn', error: 'FAIL' } as const;
 
 function printFindings(findings: readonly DoctorFinding[], output: Output): void {
-  for (const { severity, message, meaning, hint } of findings) {
-    output.line(`${SIGNS[severity]}  ${message}`);
-    if (meaning !== undefined) output.line(`      ${meaning}`);
-    if (hint !== undefined) output.line(`      next: ${hint}`);
+  const width = Math.max(...findings.map(({ check }) => check.length));
+  const indent = ' '.repeat(SIGNS.ok.length + width + 4);
+  for (const { check, severity, message, meaning, hint } of findings) {
+    output.line(`${SIGNS[severity]}  ${check.padEnd(width)}  ${message}`);
+    if (meaning !== undefined) output.line(indent + meaning);
+    if (hint !== undefined) output.line(`${indent}next: ${hint}`);
   }
   const count = (wanted: string): number =>
     findings.filter(({ severity }) => severity === wanted).length;

@@ -6,12 +6,11 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
 import { type Offer, complete } from '../../../src/cli/complete.js';
-import { globalOptions } from '../../../src/cli/global-options.js';
 import { FakeAgent } from '../../support/fake-agent.js';
 import { runCli } from '../../support/run-cli.js';
 import { diskBody, snapshotBody, volumeBody } from './fixtures.js';
 
-const offer = (...words: string[]): Offer => complete(words, globalOptions({}));
+const offer = (...words: string[]): Offer => complete(words);
 
 describe('shell completion', () => {
   it('offers nouns, verbs and nothing after an unknown one', () => {
