@@ -134,10 +134,17 @@ void MemoryDevice::Allocate(Page& page, uint64_t offset_bytes, uint64_t length_b
   page.allocated |= bits;
 }
 
-bool MemoryDevice::IsAllocated(uint64_t offset_bytes) const {
-  const auto page = pages_.find(offset_bytes / kPageBytes);
-  if (page == pages_.end()) return false;
-  return (page->second->allocated >> (offset_bytes % kPageBytes / kBlockBytes) & 1) != 0;
+AllocationRun MemoryDevice::RunAt(uint64_t offset_bytes, uint64_t length_bytes) const {
+  const auto page = pages_.lower_bound(offset_bytes / kPageBytes);
+  if (page == pages_.end()) return {length_bytes, AllocationState::kHole};
+  const uint64_t page_begin = page->first * kPageBytes;
+  if (page_begin > offset_bytes) {
+    return {std::min(length_bytes, page_begin - offset_bytes), AllocationState::kHole};
+  }
+  const uint64_t block = (offset_bytes - page_begin) / kBlockBytes;
+  const bool allocated = (page->second->allocated >> block & 1) != 0;
+  return {LengthInPage(offset_bytes, length_bytes, kBlockBytes),
+          allocated ? AllocationState::kData : AllocationState::kHole};
 }
 
 void MemoryDevice::Submit(AllocationQuery* query) {
@@ -145,19 +152,15 @@ void MemoryDevice::Submit(AllocationQuery* query) {
   query->runs.clear();
   uint64_t offset_bytes = query->extent.offset_bytes;
   while (offset_bytes < query->extent.end_bytes()) {
-    const bool whole_page_is_hole = !pages_.contains(offset_bytes / kPageBytes);
-    const uint64_t step_bytes = whole_page_is_hole ? kPageBytes : kBlockBytes;
-    const uint64_t length =
-        LengthInPage(offset_bytes, query->extent.end_bytes() - offset_bytes, step_bytes);
-    const auto state = IsAllocated(offset_bytes) ? AllocationState::kData : AllocationState::kHole;
-    if (!query->runs.empty() && query->runs.back().state == state) {
-      query->runs.back().length_bytes += length;
+    const AllocationRun run = RunAt(offset_bytes, query->extent.end_bytes() - offset_bytes);
+    if (!query->runs.empty() && query->runs.back().state == run.state) {
+      query->runs.back().length_bytes += run.length_bytes;
     } else if (query->runs.size() < query->runs_max) {
-      query->runs.push_back({length, state});
+      query->runs.push_back(run);
     } else {
       break;
     }
-    offset_bytes += length;
+    offset_bytes += run.length_bytes;
   }
   query->complete(query, ErrorCode::kOk);
 }

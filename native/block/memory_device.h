@@ -7,8 +7,8 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <memory>
-#include <unordered_map>
 
 #include "block/block_device.h"
 
@@ -46,10 +46,11 @@ class MemoryDevice : public BlockDevice {
   Page& PageFor(uint64_t offset_bytes);
   // Marks the blocks that the range touches; it lies in one page.
   void Allocate(Page& page, uint64_t offset_bytes, uint64_t length_bytes);
-  bool IsAllocated(uint64_t offset_bytes) const;
+  // The first run at `offset_bytes`, at most `length_bytes` long.
+  AllocationRun RunAt(uint64_t offset_bytes, uint64_t length_bytes) const;
 
   DeviceInfo info_;
-  std::unordered_map<uint64_t, std::unique_ptr<Page>> pages_;  // by offset / kPageBytes
+  std::map<uint64_t, std::unique_ptr<Page>> pages_;  // by offset / kPageBytes
   uint64_t allocated_blocks_ = 0;
 };
 
