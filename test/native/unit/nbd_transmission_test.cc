@@ -540,7 +540,8 @@ TEST_F(NbdTransmissionTest, SurvivesRandomBytesAndAnswersAllThatAreRequests) {
            .structured_replies = random() % 2 == 0,
            .allocation_context = random() % 2 == 0});
     while (!transmission_->input_closed()) {
-      const auto command = static_cast<Command>(random() % 9);
+      auto command = static_cast<Command>(random() % 9);
+      if (random() % 20 != 0 && command == Command::kDisc) command = Command::kFlush;
       const uint64_t offset_bytes = (random() % 8 == 0 ? random() : random() % 128) * 512;
       const auto length_bytes = static_cast<uint32_t>(random() % 20 * 256);
       const auto flags = static_cast<uint16_t>(random() % 3 == 0 ? random() : 0);
