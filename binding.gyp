@@ -22,7 +22,7 @@
     "conditions": [
       # Node's OpenSSL serves the addon, so its headers must, too. As they are not ours, they give no
       # warnings.
-      ["with_addon==1", {"cflags_cc": ["-isystem <(node_root_dir)/include/node", "-fvisibility=hidden"]}],
+      ["with_addon==1", {"cflags_cc": ["-isystem <(node_root_dir)/include/node"]}],
       ["sanitize=='address'", {
         "cflags_cc": ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer", "-O1"],
         "ldflags": ["-fsanitize=address,undefined"]
@@ -43,7 +43,7 @@
     {
       "target_name": "core",
       "type": "static_library",
-      "sources": ["<!@(find native -name \"*.cc\" -not -path \"native/addon/*\" -not -path \"native/host/*\")"],
+      "sources": ["<!@(find native -name \"*.cc\" -not -path \"native/addon/*\")"],
       "standalone_static_library": 1
     }
   ],
@@ -59,7 +59,9 @@
         "defines": ["NAPI_VERSION=8", "NODE_ADDON_API_DISABLE_DEPRECATED", "NAPI_DISABLE_CPP_EXCEPTIONS"],
         # Only the module's entry is visible: node carries its own OpenSSL and may carry its own
         # liburing. Worker pools outlive a worker thread that loaded the module, so it stays mapped.
-        "ldflags": ["-Wl,--exclude-libs,ALL", "-Wl,-z,nodelete", "-Wl,-z,now"],
+        "ldflags": [
+          "-Wl,--version-script=<(module_root_dir)/native/addon/exports.map", "-Wl,-z,nodelete", "-Wl,-z,now"
+        ],
         "libraries": ["<(liburing_library)"]
       }]
     }],

@@ -1,5 +1,8 @@
 #include "addon/environment.h"
 
+#include <cstdlib>
+#include <mutex>
+#include <set>
 #include <utility>
 #include <variant>
 
@@ -9,6 +12,20 @@
 #include "base/log.h"
 
 namespace aurochs::addon {
+namespace {
+
+// The environments whose exit hook has not run.
+struct LiveEnvironments {
+  std::mutex mutex;
+  std::set<Environment*> environments;
+};
+
+LiveEnvironments& AllLive() {
+  static auto* live = new LiveEnvironments;  // Needed until the very end of the process.
+  return *live;
+}
+
+}  // namespace
 
 Environment* Environment::Create(Napi::Env env) {
   std::unique_ptr<Environment> environment(new Environment(env));
@@ -19,6 +36,13 @@ Environment* Environment::Create(Napi::Env env) {
   if (environment->channel_ == nullptr) return nullptr;
   // Hooks run last first, so this one runs while the channel is still whole.
   CHECK(napi_add_env_cleanup_hook(env, &Environment::OnExit, environment.get()) == napi_ok);
+  LiveEnvironments& live = AllLive();
+  {
+    std::lock_guard lock(live.mutex);
+    static const int registered = std::atexit(&Environment::OnProcessExit);
+    CHECK(registered == 0);
+    live.environments.insert(environment.get());
+  }
   Environment* created = environment.release();
   env.SetInstanceData(created);
   return created;
@@ -36,12 +60,28 @@ Environment::~Environment() {
 
 void Environment::OnExit(void* data) {
   auto* self = static_cast<Environment*>(data);
+  LiveEnvironments& live = AllLive();
+  {
+    std::lock_guard lock(live.mutex);
+    live.environments.erase(self);
+  }
   for (auto& [id, open_host] : self->hosts_) {
     open_host->host.reset();  // Blocks until it is closed.
     open_host->on_event.Reset();
   }
   self->hosts_.clear();
   self->channel_->Shut();
+}
+
+// process.exit() on the main thread runs no hooks of its environment. JavaScript has ended by now,
+// and so have the workers, whose hooks did run.
+void Environment::OnProcessExit() {
+  LiveEnvironments& live = AllLive();
+  std::lock_guard lock(live.mutex);
+  for (Environment* environment : live.environments) {
+    environment->channel_->Abandon();
+    for (auto& [id, open_host] : environment->hosts_) open_host->host.reset();
+  }
 }
 
 Result<std::shared_ptr<OpenHost>> Environment::StartHost(const HostOptions& options,

@@ -50,6 +50,7 @@ class Environment {
  private:
   explicit Environment(Napi::Env env) : env_(env) {}
   static void OnExit(void* environment);
+  static void OnProcessExit();
   void DeliverEvent(Napi::Env env, uint64_t source, const ChannelEvent& event);
 
   const Napi::Env env_;

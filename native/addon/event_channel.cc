@@ -135,4 +135,9 @@ void EventChannel::Shut() {
   std::swap(dropped, backlog_);
 }
 
+void EventChannel::Abandon() {
+  std::lock_guard lock(mutex_);
+  wake_ = nullptr;
+}
+
 }  // namespace aurochs::addon

@@ -53,6 +53,8 @@ class EventChannel {
 
   // Drops what waits and what comes. Before the environment goes.
   void Shut();
+  // The same without a word to Node, when the process is at its end.
+  void Abandon();
 
  private:
   struct SourcedEvent {

@@ -18,7 +18,7 @@ inline constexpr uint32_t kLayerNumberMax = 999'999'999;   // of a replica's who
 inline constexpr uint32_t kReplicaIdBytesMax = 64;         // a UUID takes 36
 inline constexpr uint32_t kSnapshotNameBytesMax = 253;     // as long as a name in Kubernetes
 inline constexpr uint64_t kUnixMsMax = 253'402'300'799'999;  // year 9999, the last of RFC 3339
-inline constexpr uint32_t kReplicaCommandsMax = 256;       // of one replica, waiting; then kBusy
+inline constexpr uint32_t kReplicaCommandsMax = 256;         // of one replica, waiting; then kBusy
 
 // -- Requests
 inline constexpr uint32_t kRequestBytesMax = 32 * kMiB;  // NBD read or write, one SCSI task
@@ -93,6 +93,7 @@ inline constexpr uint32_t kHostLoopsMax = 64;
 inline constexpr uint32_t kHostVolumesMax = 4096;    // open at once, of one host
 inline constexpr uint32_t kChapSecretBytesMin = 12;  // RFC 7143, 9.2.1: no less than 96 bits
 inline constexpr uint32_t kChapSecretBytesMax = 256;
+inline constexpr uint32_t kFailureWatchPeriodMs = 1000;  // until a failed replica is told of
 inline constexpr uint32_t kDiffRunsPerPageMax = 65'536;  // 1.5 MiB of native memory in one answer
 inline constexpr uint32_t kCallsInFlightMax = 4096;      // of one JavaScript environment
 inline constexpr uint32_t kEventsQueuedMax = 4096;  // to one environment; then the rest is dropped

@@ -38,6 +38,31 @@ iscsi::TargetConfig TargetConfigOf(IscsiExportConfig config) {
 
 }  // namespace
 
+void HostVolume::Open(Surroundings surroundings, std::unique_ptr<Directory> directory,
+                      uint64_t epoch,
+                      std::function<void(Result<std::shared_ptr<HostVolume>>)> done) {
+  EventLoop& loop = *surroundings.loop;
+  auto opened = [surroundings = std::move(surroundings),
+                 done = std::move(done)](Result<std::unique_ptr<ReplicaDevice>> result) {
+    if (!result.ok()) return done(result.status());
+    // std::function copies what it holds.
+    auto replica = std::make_shared<std::unique_ptr<ReplicaDevice>>(std::move(result).value());
+    ReplicaDevice& device = **replica;
+    device.Describe([surroundings, done, replica](Result<ReplicaInfo> info) {
+      ReplicaDevice& described = **replica;
+      if (!info.ok()) {
+        described.Close([done, replica, why = info.status()](const Status&) { done(why); });
+        return;
+      }
+      std::shared_ptr<HostVolume> volume(
+          new HostVolume(surroundings, std::move(*replica), info->volume_id));
+      volume->WatchReplica(*info);
+      done(std::move(volume));
+    });
+  };
+  ReplicaDevice::Open(loop, std::move(directory), epoch, std::move(opened));
+}
+
 HostVolume::HostVolume(Surroundings surroundings, std::unique_ptr<ReplicaDevice> replica,
                        std::string volume_id)
     : surroundings_(std::move(surroundings)), volume_id_(std::move(volume_id)) {
@@ -110,18 +135,36 @@ void HostVolume::Revert(std::string id, Done done) {
 }
 
 void HostVolume::DeleteSnapshot(std::string id, Done done) {
-  // The merge may outlive the volume's calls, so its callbacks keep what they need themselves.
-  const EventSink& events = surroundings_.events;
-  Done merged = [events, volume_id = volume_id_, id](Status status) {
-    events(MergeDoneEvent{volume_id, id, std::move(status)});
-  };
-  auto progress = [events, volume_id = volume_id_, id](double share) {
-    events(MergeProgressEvent{volume_id, id, share});
-  };
-  RunReplicaCall<Status>(std::move(done), [this, id = std::move(id), merged = std::move(merged),
-                                           progress = std::move(progress)](Done finish) {
-    replica_->DeleteSnapshot(id, std::move(finish), merged, progress);
+  RunReplicaCall<Status>(std::move(done), [this, id = std::move(id)](Done finish) {
+    replica_->DeleteSnapshot(id, std::move(finish), TellMerged(id), TellProgress(id));
   });
+}
+
+// These may be called after the volume's last call, so they keep what they need themselves.
+HostVolume::Done HostVolume::TellMerged(const std::string& snapshot_id) const {
+  return [events = surroundings_.events, volume_id = volume_id_, snapshot_id](Status status) {
+    // Interrupted by Close: it goes on when the replica is opened again.
+    if (status.code() == ErrorCode::kUnavailable) return;
+    events(MergeDoneEvent{volume_id, snapshot_id, std::move(status)});
+  };
+}
+
+std::function<void(double)> HostVolume::TellProgress(const std::string& snapshot_id) const {
+  return [events = surroundings_.events, volume_id = volume_id_, snapshot_id](double share) {
+    events(MergeProgressEvent{volume_id, snapshot_id, share});
+  };
+}
+
+void HostVolume::WatchReplica(const ReplicaInfo& info) {
+  surroundings_.failures->Add(*replica_, [events = surroundings_.events, volume_id = volume_id_] {
+    events(ReplicaFailedEvent{
+        volume_id, "the disk lost data of volume " + volume_id + "; it takes no more writes (D4)"});
+  });
+  // The replica goes on with merges that were under way. Asking again is how to hear of them.
+  for (const SnapshotInfo& snapshot : info.snapshots) {
+    if (!snapshot.removing) continue;
+    DeleteSnapshot(snapshot.id, [](const Status&) {});
+  }
 }
 
 void HostVolume::Expand(uint64_t size_bytes, Done done) {
@@ -210,6 +253,7 @@ void HostVolume::StartClosing() {
 
 void HostVolume::CloseDevice() {
   if (replica_ == nullptr) return FinishClosing(Status::Ok());
+  surroundings_.failures->Remove(*replica_);
   replica_->Close([self = shared_from_this()](Status status) {
     // Not from inside a method of the device that is about to go.
     EventLoop* loop = self->surroundings_.loop;

@@ -19,8 +19,10 @@
 #include "base/status.h"
 #include "block/block_device.h"
 #include "host/export_slot.h"
+#include "host/failure_watch.h"
 #include "host/host_event.h"
 #include "host/loop_set.h"
+#include "io/directory.h"
 #include "iscsi/server.h"
 #include "nbd/server.h"
 #include "replica/replica_device.h"
@@ -49,6 +51,7 @@ class HostVolume : public std::enable_shared_from_this<HostVolume> {
   struct Surroundings {
     std::shared_ptr<LoopDoor> door;
     EventLoop* loop = nullptr;
+    FailureWatch* failures = nullptr;
     iscsi::Server* iscsi = nullptr;
     nbd::Server* nbd = nullptr;
     EventSink events;
@@ -56,9 +59,11 @@ class HostVolume : public std::enable_shared_from_this<HostVolume> {
     std::function<void()> closed;
   };
 
-  // Both on the volume's loop. The first over a replica, the second over a device for tests.
-  HostVolume(Surroundings surroundings, std::unique_ptr<ReplicaDevice> replica,
-             std::string volume_id);
+  // On the volume's loop: opens the replica in `directory` as ReplicaDevice::Open does. When that
+  // fails, nothing of the surroundings is used any more, and `closed` is not called.
+  static void Open(Surroundings surroundings, std::unique_ptr<Directory> directory, uint64_t epoch,
+                   std::function<void(Result<std::shared_ptr<HostVolume>>)> done);
+  // On the volume's loop: a volume over a device for tests, without a replica.
   HostVolume(Surroundings surroundings, std::unique_ptr<BlockDevice> device);
   ~HostVolume();  // Closed.
 
@@ -84,6 +89,12 @@ class HostVolume : public std::enable_shared_from_this<HostVolume> {
 
  private:
   enum class State : uint8_t { kOpen, kClosing, kClosed };  // Only forwards.
+
+  HostVolume(Surroundings surroundings, std::unique_ptr<ReplicaDevice> replica,
+             std::string volume_id);
+  void WatchReplica(const ReplicaInfo& info);
+  Done TellMerged(const std::string& snapshot_id) const;
+  std::function<void(double)> TellProgress(const std::string& snapshot_id) const;
 
   template <typename Outcome>
   using Call = std::function<void(std::function<void(Outcome)> done)>;

@@ -167,6 +167,7 @@ HostVolume::Surroundings NativeHost::SurroundingsFor(LoopSet::Member& member, ui
   HostVolume::Surroundings surroundings;
   surroundings.door = member.door;
   surroundings.loop = &member.thread->loop();
+  surroundings.failures = member.failures.get();
   surroundings.iscsi = iscsi_.get();
   surroundings.nbd = nbd_.get();
   surroundings.events = events_;
@@ -197,33 +198,17 @@ void NativeHost::OpenVolume(std::string disk_path, std::string name, uint64_t ep
 void NativeHost::OpenReplicaOn(LoopSet::Member& member, uint64_t id,
                                std::unique_ptr<Directory> directory, uint64_t epoch,
                                VolumeDone done) {
-  using Opened = Result<std::unique_ptr<ReplicaDevice>>;
-  using Volume = Result<std::shared_ptr<HostVolume>>;
-  auto finish = [this, &member, id, done = std::move(done)](Volume volume) {
-    loops_->control().Post([this, &member, id, done, volume = std::move(volume)]() mutable {
+  auto opened = [this, &member, id,
+                 done = std::move(done)](Result<std::shared_ptr<HostVolume>> volume) {
+    loops_->control().Post([this, &member, id, done, volume = std::move(volume)] {
       if (!volume.ok()) loops_->Release(member);
-      VolumeOpened(id, std::move(volume), done);
+      VolumeOpened(id, volume, done);
     });
   };
-  EventLoop& loop = member.thread->loop();
-  auto shared_directory = std::make_shared<std::unique_ptr<Directory>>(std::move(directory));
-  loop.Post([this, &member, &loop, id, shared_directory, epoch, finish = std::move(finish)] {
-    ReplicaDevice::Open(
-        loop, std::move(*shared_directory), epoch, [this, &member, id, finish](Opened opened) {
-          if (!opened.ok()) return finish(opened.status());
-          auto replica =
-              std::make_shared<std::unique_ptr<ReplicaDevice>>(std::move(opened).value());
-          (*replica)->Describe([this, &member, id, finish, replica](Result<ReplicaInfo> info) {
-            if (!info.ok()) {
-              ReplicaDevice& device = **replica;
-              device.Close(
-                  [finish, replica, status = info.status()](const Status&) { finish(status); });
-              return;
-            }
-            finish(std::make_shared<HostVolume>(SurroundingsFor(member, id), std::move(*replica),
-                                                info->volume_id));
-          });
-        });
+  // std::function copies what it holds.
+  auto shared = std::make_shared<std::unique_ptr<Directory>>(std::move(directory));
+  member.thread->loop().Post([this, &member, id, shared, epoch, opened = std::move(opened)] {
+    HostVolume::Open(SurroundingsFor(member, id), std::move(*shared), epoch, opened);
   });
 }
 
