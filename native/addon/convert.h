@@ -60,5 +60,7 @@ Napi::Value ToJs(Napi::Env env, const ChannelEvent& event);
 Napi::Value ToJs(Napi::Env env, const HostSession& session);
 Napi::Value ToJs(Napi::Env env, const VolumeDescription& description);
 Napi::Value ToJs(Napi::Env env, const ReplicaDevice::DiffPage& page);
+Napi::Value ToJs(Napi::Env env, const std::vector<FsckFinding>& findings);
+Napi::Value ToJs(Napi::Env env, const DiskProbe& probe);
 
 }  // namespace aurochs::addon

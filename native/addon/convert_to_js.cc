@@ -120,6 +120,14 @@ Napi::Value RunToJs(Napi::Env env, const DiffRun& diff_run) {
   return run;
 }
 
+Napi::Value FindingToJs(Napi::Env env, const FsckFinding& found) {
+  Napi::Object finding = Napi::Object::New(env);
+  const bool is_error = found.severity == FsckFinding::Severity::kError;
+  finding.Set("severity", is_error ? "error" : "warning");
+  finding.Set("message", found.message);
+  return finding;
+}
+
 }  // namespace
 
 Napi::Error ErrorOf(Napi::Env env, const Status& status) {
@@ -166,6 +174,20 @@ Napi::Value ToJs(Napi::Env env, const ReplicaDevice::DiffPage& page) {
   } else {
     object.Set("nextOffsetBytes", env.Null());
   }
+  return object;
+}
+
+Napi::Value ToJs(Napi::Env env, const std::vector<FsckFinding>& findings) {
+  return ArrayOf(env, findings, FindingToJs);
+}
+
+Napi::Value ToJs(Napi::Env env, const DiskProbe& probe) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("fileSystem", probe.file_system);
+  object.Set("freeBytes", BigInt(env, probe.free_bytes));
+  object.Set("totalBytes", BigInt(env, probe.total_bytes));
+  object.Set("fileBytesMax", BigInt(env, probe.file_bytes_max));
+  object.Set("canShareExtents", probe.can_share_extents);
   return object;
 }
 

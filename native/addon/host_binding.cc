@@ -25,6 +25,8 @@ Napi::Function HostBinding::DefineHostClass(Napi::Env env) {
                       InstanceMethod<&HostBinding::SetDiscoveryAuth>("setDiscoveryAuth"),
                       InstanceMethod<&HostBinding::CreateReplica>("createReplica"),
                       InstanceMethod<&HostBinding::RemoveReplica>("removeReplica"),
+                      InstanceMethod<&HostBinding::FsckReplica>("fsckReplica"),
+                      InstanceMethod<&HostBinding::ProbeDisk>("probeDisk"),
                       InstanceMethod<&HostBinding::OpenVolume>("openVolume"),
                       InstanceMethod<&HostBinding::OpenTestVolume>("openTestVolume"),
                       InstanceMethod<&HostBinding::Sessions>("sessions"),
@@ -133,6 +135,31 @@ Napi::Value HostBinding::RemoveReplica(const Napi::CallbackInfo& info) {
   return Call(info.Env(), error, [&](NativeHost& host, auto done) {
     host.RemoveReplica(std::move(disk_path), std::move(name), std::move(done));
   });
+}
+
+Napi::Value HostBinding::FsckReplica(const Napi::CallbackInfo& info) {
+  if (!CheckReceiver(info, kHostTag)) return {};
+  ArgumentError error;
+  CheckCount(info, 2, error);
+  std::string disk_path = ReadString(info[0], "diskPath", error);
+  std::string name = ReadString(info[1], "name", error);
+  return Call<Result<std::vector<FsckFinding>>>(
+      info.Env(), error,
+      [&](NativeHost& host, auto done) {
+        host.FsckReplica(std::move(disk_path), std::move(name), std::move(done));
+      },
+      [](Napi::Env env, const auto& findings) { return ToJs(env, findings.value()); });
+}
+
+Napi::Value HostBinding::ProbeDisk(const Napi::CallbackInfo& info) {
+  if (!CheckReceiver(info, kHostTag)) return {};
+  ArgumentError error;
+  CheckCount(info, 1, error);
+  std::string path = ReadString(info[0], "path", error);
+  return Call<Result<DiskProbe>>(
+      info.Env(), error,
+      [&](NativeHost& host, auto done) { host.ProbeDisk(std::move(path), std::move(done)); },
+      [](Napi::Env env, const auto& probe) { return ToJs(env, probe.value()); });
 }
 
 Napi::Value HostBinding::WrapVolume(Napi::Env env,

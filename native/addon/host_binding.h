@@ -29,6 +29,8 @@ class HostBinding : public Napi::ObjectWrap<HostBinding> {
   Napi::Value SetDiscoveryAuth(const Napi::CallbackInfo& info);
   Napi::Value CreateReplica(const Napi::CallbackInfo& info);
   Napi::Value RemoveReplica(const Napi::CallbackInfo& info);
+  Napi::Value FsckReplica(const Napi::CallbackInfo& info);
+  Napi::Value ProbeDisk(const Napi::CallbackInfo& info);
   Napi::Value OpenVolume(const Napi::CallbackInfo& info);
   Napi::Value OpenTestVolume(const Napi::CallbackInfo& info);
   Napi::Value Sessions(const Napi::CallbackInfo& info);

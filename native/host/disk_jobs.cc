@@ -58,4 +58,11 @@ Status RemoveReplicaFromDisk(const std::string& disk_path, const std::string& na
   return RemoveReplica(**replicas, name);
 }
 
+Result<std::vector<FsckFinding>> FsckReplicaOnDisk(const std::string& disk_path,
+                                                   const std::string& name) {
+  auto directory = OpenReplicaDirectory(disk_path, name);
+  if (!directory.ok()) return directory.status();
+  return FsckReplica(**directory);
+}
+
 }  // namespace aurochs

@@ -6,9 +6,11 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/status.h"
 #include "io/directory.h"
+#include "replica/fsck.h"
 #include "replica/replica_device.h"
 
 namespace aurochs {
@@ -24,5 +26,7 @@ Result<std::unique_ptr<Directory>> OpenReplicaDirectory(const std::string& disk_
 Status CreateReplicaOnDisk(const std::string& disk_path, const std::string& name,
                            const ReplicaCreateOptions& options);
 Status RemoveReplicaFromDisk(const std::string& disk_path, const std::string& name);
+Result<std::vector<FsckFinding>> FsckReplicaOnDisk(const std::string& disk_path,
+                                                   const std::string& name);
 
 }  // namespace aurochs

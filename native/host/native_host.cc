@@ -157,6 +157,20 @@ void NativeHost::RemoveReplica(std::string disk_path, std::string name, Done don
                  std::move(done));
 }
 
+void NativeHost::FsckReplica(std::string disk_path, std::string name,
+                             std::function<void(Result<std::vector<FsckFinding>>)> done) {
+  RunJob<Result<std::vector<FsckFinding>>>(
+      [disk_path = std::move(disk_path), name = std::move(name)] {
+        return FsckReplicaOnDisk(disk_path, name);
+      },
+      std::move(done));
+}
+
+void NativeHost::ProbeDisk(std::string path, std::function<void(Result<DiskProbe>)> done) {
+  RunJob<Result<DiskProbe>>([path = std::move(path)] { return ::aurochs::ProbeDisk(path); },
+                            std::move(done));
+}
+
 Status NativeHost::CheckRoomForVolume() const {
   if (volumes_.size() < kHostVolumesMax) return Status::Ok();
   return {ErrorCode::kLimitExceeded,

@@ -23,6 +23,8 @@
 #include "io/event_loop.h"
 #include "iscsi/server.h"
 #include "nbd/server.h"
+#include "replica/disk_probe.h"
+#include "replica/fsck.h"
 #include "replica/replica_device.h"
 
 namespace aurochs {
@@ -59,6 +61,9 @@ class NativeHost {
   void CreateReplica(std::string disk_path, std::string name, ReplicaCreateOptions options,
                      Done done);
   void RemoveReplica(std::string disk_path, std::string name, Done done);
+  void FsckReplica(std::string disk_path, std::string name,
+                   std::function<void(Result<std::vector<FsckFinding>>)> done);
+  void ProbeDisk(std::string path, std::function<void(Result<DiskProbe>)> done);
 
   // As ReplicaDevice::Open, on the loop with the fewest volumes.
   void OpenVolume(std::string disk_path, std::string name, uint64_t epoch, VolumeDone done);
