@@ -173,9 +173,10 @@ const finding = object(
     check: string,
     severity: { type: 'string', enum: ['ok', 'warning', 'error'] },
     message: string,
+    meaning: string,
     hint: string,
   },
-  ['hint'],
+  ['meaning', 'hint'],
 );
 
 /** Named schemas, as the OpenAPI document calls them. */

@@ -27,6 +27,7 @@ import { SnapshotService } from '../volume/snapshot-service.js';
 import { VolumeService } from '../volume/volume-service.js';
 import type { AgentConfig } from './config.js';
 import { ioError, LocalDiskDirectories } from './disk-directories.js';
+import { examineMachine } from './doctor.js';
 import { Health } from './health.js';
 import { Lifecycle } from './lifecycle.js';
 import { removeStaleSocket } from './sockets.js';
@@ -35,6 +36,8 @@ import { readVersion } from './version.js';
 /** Files of the agent, CHAP secrets among them, are its user's alone. */
 const PRIVATE_UMASK = 0o077;
 const DIRECTORY_MODE = 0o700;
+/** A volume that takes longer must not keep the others from being served. */
+const OPEN_BEFORE_LISTENING_MS = 1_000;
 
 export interface Agent {
   listen: ListenAddresses;
@@ -59,77 +62,35 @@ async function composeAgent(
   log: Logger,
   lifecycle: Lifecycle,
 ): Promise<Agent> {
-  const clock = systemClock;
   const version = readVersion();
-  process.umask(PRIVATE_UMASK);
-  await makeDirectory('--data-dir', config.dataDir);
-  const lock = DirectoryLock.take(config.dataDir);
-  lifecycle.started('lock', () => lock.release());
-  await makeDirectory('--run-dir', config.runDir);
-  await makeDirectory('--api-socket', dirname(config.apiSocket));
-  await removeStaleSocket(config.apiSocket, '--api-socket');
-
+  await lockDirectories(config, lifecycle);
   const store = EmbeddedStore.open(join(config.dataDir, 'state.db'));
   lifecycle.started('store', () => store.close());
-  const nodeId = await nodeIdentity(store);
-  await refuseOpenVolumes(store, config);
-
-  const binding = loadBinding();
+  const listen = wantedAddresses(config);
+  await refuseOpenVolumes(store, listen);
   const engine = new EngineHost(
-    binding,
+    loadBinding(),
     { loops: config.loops, ioBackend: config.ioBackend },
     ({ level, component, message }) => log[level](message, { component }),
   );
   lifecycle.started('engine', () => engine.close());
-  const listen = await listenAll(engine, config);
 
-  const directories = new LocalDiskDirectories();
-  const events = new DomainEvents(log);
-  const open = new OpenVolumes({ store, engine, directories, events, clock, log });
-  lifecycle.started('volumes', () => open.closeAll());
-  const base = { store, engine, directories, nodeId, clock, log };
-  const disks = new DiskService(base);
-  await addDefaultDisk(disks, config);
-  const volumes = new VolumeService({ ...base, open, disks, listen });
-  const snapshots = new SnapshotService({ store, open, events, clock, log });
+  const services = await startServices({ store, engine, listen, config, log, lifecycle });
+  // Volumes first: an initiator that comes back finds a closed port, which it tries again, and never a portal
+  // that does not know its target, which it may give up on.
+  await services.controller.settled(OPEN_BEFORE_LISTENING_MS);
+  await listenAll(engine, config, listen);
 
-  const reconciler = new VolumeReconciler({ ...base, open, listen });
-  const controller = new VolumeController({ ...base, open, reconciler });
-  await controller.start();
-  lifecycle.started('volume controller', () => controller.stop());
-  const diskReconciler = new DiskReconciler(base);
-  diskReconciler.start();
-  lifecycle.started('disk reconciler', () => diskReconciler.stop());
-
+  const { volumes, disks } = services;
   const { dataDir, apiSocket } = config;
   const { ioBackend } = engine;
-  const ioUringProblem = (): string | null => binding.ioUringProblem();
-  const about = { volumes, disks, listen, apiSocket, dataDir, version, ioBackend, ioUringProblem };
+  const examine = () => examineMachine(dataDir);
+  const about = { volumes, disks, listen, apiSocket, dataDir, version, ioBackend, examine };
   const health = new Health(about);
-  const stream = new EventStream({ store, volumes, events, version, clock, log });
-  await stream.start();
-  const api = new ApiServer({
-    volumes,
-    snapshots,
-    disks,
-    events: stream,
-    version,
-    health: () => health.body(),
-    doctor: () => health.findings(),
-    log,
-  });
-  lifecycle.started('API', () => api.close());
-  await api.listen(apiSocket);
+  await startApi({ ...services, store, health, config, version, log, lifecycle });
   health.state = 'ready';
-  log.info('agent is ready', {
-    version,
-    pid: process.pid,
-    dataDir,
-    apiSocket,
-    iscsi: listen.iscsi.join(' '),
-    nbd: listen.nbd.join(' '),
-    ioBackend,
-  });
+  const addresses = { iscsi: listen.iscsi.join(' '), nbd: listen.nbd.join(' '), apiSocket };
+  log.info('agent is ready', { version, pid: process.pid, dataDir, ...addresses, ioBackend });
   return {
     listen,
     apiSocket,
@@ -139,6 +100,87 @@ async function composeAgent(
       log.info('agent has stopped');
     },
   };
+}
+
+async function lockDirectories(config: AgentConfig, lifecycle: Lifecycle): Promise<void> {
+  process.umask(PRIVATE_UMASK);
+  await makeDirectory('--data-dir', config.dataDir);
+  const lock = DirectoryLock.take(config.dataDir);
+  lifecycle.started('lock', () => lock.release());
+  await makeDirectory('--run-dir', config.runDir);
+  await makeDirectory('--api-socket', dirname(config.apiSocket));
+  await removeStaleSocket(config.apiSocket, '--api-socket');
+}
+
+interface ServiceParts {
+  store: Store;
+  engine: EngineHost;
+  listen: ListenAddresses;
+  config: AgentConfig;
+  log: Logger;
+  lifecycle: Lifecycle;
+}
+
+interface Services {
+  volumes: VolumeService;
+  snapshots: SnapshotService;
+  disks: DiskService;
+  events: DomainEvents;
+  controller: VolumeController;
+}
+
+/** The domain and its reconcilers; from here on volumes are opened. */
+async function startServices(parts: ServiceParts): Promise<Services> {
+  const { store, engine, listen, config, log, lifecycle } = parts;
+  const clock = systemClock;
+  const directories = new LocalDiskDirectories();
+  const events = new DomainEvents(log);
+  const open = new OpenVolumes({ store, engine, directories, events, clock, log });
+  lifecycle.started('volumes', () => open.closeAll());
+  const nodeId = await nodeIdentity(store);
+  const base = { store, engine, directories, nodeId, clock, log };
+  const disks = new DiskService(base);
+  await addDefaultDisk(disks, config);
+  const volumes = new VolumeService({ ...base, open, disks, listen });
+  const snapshots = new SnapshotService({ store, open, events, clock, log });
+
+  const reconciler = new VolumeReconciler({ ...base, open, listen });
+  const controller = new VolumeController({ ...base, open, reconciler });
+  lifecycle.started('volume controller', () => controller.stop());
+  await controller.start();
+  const diskReconciler = new DiskReconciler(base);
+  lifecycle.started('disk reconciler', () => diskReconciler.stop());
+  diskReconciler.start();
+  return { volumes, snapshots, disks, events, controller };
+}
+
+interface ApiParts extends Services {
+  store: Store;
+  health: Health;
+  config: AgentConfig;
+  version: string;
+  log: Logger;
+  lifecycle: Lifecycle;
+}
+
+async function startApi(parts: ApiParts): Promise<void> {
+  const { store, volumes, snapshots, disks, health, version, log, lifecycle } = parts;
+  const clock = systemClock;
+  const events = new EventStream({ store, volumes, events: parts.events, version, clock, log });
+  lifecycle.started('events', () => events.close());
+  await events.start();
+  const api = new ApiServer({
+    volumes,
+    snapshots,
+    disks,
+    events,
+    version,
+    health: () => health.body(),
+    doctor: () => health.findings(),
+    log,
+  });
+  lifecycle.started('API', () => api.close());
+  await api.listen(parts.config.apiSocket);
 }
 
 async function makeDirectory(flag: string, path: string): Promise<void> {
@@ -159,13 +201,19 @@ async function nodeIdentity(store: Store): Promise<string> {
   return identity.id;
 }
 
-/** Flags that would show an attached volume to strangers stop the start, before anything listens. */
-async function refuseOpenVolumes(store: Store, config: AgentConfig): Promise<void> {
-  const listen = {
+/** Where the agent will listen; port 0 becomes a real one in listenAll. */
+function wantedAddresses(config: AgentConfig): {
+  -readonly [K in keyof ListenAddresses]: ListenAddresses[K];
+} {
+  return {
     iscsi: config.iscsiPortals,
     nbd: config.nbdListeners,
-    nbdClientsVerified: areClientsVerified(config),
+    nbdClientsVerified: config.nbdTls !== null && config.nbdTls.clientCaFile !== '',
   };
+}
+
+/** Flags that would show an attached volume to strangers stop the start, before anything listens. */
+async function refuseOpenVolumes(store: Store, listen: ListenAddresses): Promise<void> {
   const { items } = await store.list('volume');
   for (const { value: volume } of items.filter((item) => item.value.desired.attached)) {
     for (const frontend of volume.desired.frontends) {
@@ -175,11 +223,12 @@ async function refuseOpenVolumes(store: Store, config: AgentConfig): Promise<voi
   }
 }
 
-function areClientsVerified(config: AgentConfig): boolean {
-  return config.nbdTls !== null && config.nbdTls.clientCaFile !== '';
-}
-
-async function listenAll(engine: EngineHost, config: AgentConfig): Promise<ListenAddresses> {
+/** Listens, and writes the addresses in use into `listen`. */
+async function listenAll(
+  engine: EngineHost,
+  config: AgentConfig,
+  listen: ReturnType<typeof wantedAddresses>,
+): Promise<void> {
   const { discoveryChap: chap } = config;
   if (chap !== null) {
     const mutual =
@@ -198,7 +247,8 @@ async function listenAll(engine: EngineHost, config: AgentConfig): Promise<Liste
     const used = engine.listenNbd(address, address.startsWith('unix:') ? null : tls);
     nbd.push(await namingFlag('--nbd-listen', address, used));
   }
-  return { iscsi, nbd, nbdClientsVerified: areClientsVerified(config) };
+  listen.iscsi = iscsi;
+  listen.nbd = nbd;
 }
 
 async function namingFlag(flag: string, address: string, call: Promise<string>): Promise<string> {

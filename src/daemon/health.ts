@@ -13,8 +13,8 @@ export interface HealthDeps {
   dataDir: string;
   version: string;
   ioBackend: 'io_uring' | 'epoll';
-  /** Why io_uring cannot be used here; null if it can. */
-  ioUringProblem: () => string | null;
+  /** What on the machine stands in the way. */
+  examine: () => Promise<DoctorFinding[]>;
 }
 
 export class Health {
@@ -42,9 +42,9 @@ export class Health {
     };
   }
 
-  /** What the agent sees; the command line adds what it sees of the machine. */
+  /** What stands in the way: on the machine, of a disk, of a volume. */
   async findings(): Promise<DoctorFinding[]> {
-    const findings: DoctorFinding[] = [this.#ioFinding()];
+    const findings = await this.deps.examine();
     for (const disk of await this.deps.disks.list()) {
       findings.push(finding(`disk ${disk.path}`, disk.problem, `${disk.fileSystem}, sound`));
       if (disk.leftovers.length === 0) continue;
@@ -60,19 +60,6 @@ export class Health {
       findings.push(finding(`volume ${volume.name}`, volume.problem, 'faulted'));
     }
     return findings;
-  }
-
-  #ioFinding(): DoctorFinding {
-    const problem = this.deps.ioUringProblem();
-    if (problem === null) {
-      return { check: 'io_uring', severity: 'ok', message: `in use: ${this.deps.ioBackend}` };
-    }
-    return {
-      check: 'io_uring',
-      severity: 'warning',
-      message: `${problem}; the agent uses ${this.deps.ioBackend}`,
-      hint: 'Allow io_uring (sysctl kernel.io_uring_disabled, container profile) for more speed.',
-    };
   }
 }
 

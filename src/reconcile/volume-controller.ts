@@ -16,6 +16,8 @@ import type { OpenVolumes } from '../volume/open-volumes.js';
 import type { Store, Watch } from '../volume/ports.js';
 import type { VolumeReconciler } from './volume-reconciler.js';
 
+const SETTLED_POLL_MS = 5;
+
 export interface VolumeControllerDeps {
   store: Store;
   open: OpenVolumes;
@@ -60,8 +62,13 @@ export class VolumeController {
     await this.#queue.close();
   }
 
-  get idle(): boolean {
-    return this.#queue.idle;
+  /** Resolves when every volume that is known to need a look has had it, or the deadline has passed. */
+  async settled(deadlineMs: number): Promise<void> {
+    const { clock } = this.deps;
+    const deadline = clock.nowUnixMs() + deadlineMs;
+    while (!this.#queue.idle && clock.nowUnixMs() < deadline) {
+      await new Promise<void>((resolve) => clock.after(SETTLED_POLL_MS, resolve));
+    }
   }
 
   async #listAndWatch(): Promise<void> {
