@@ -108,10 +108,12 @@ export class VolumeController {
     });
   }
 
+  /** For causes that nobody told of: an event or a change that was lost on its way. */
   async #addAll(): Promise<void> {
     try {
       const { items } = await this.deps.store.list('volume');
       for (const item of items) if (this.#running) this.#queue.add(item.key);
+      await this.deps.open.refreshAll();
     } catch (error) {
       this.deps.log.error('volumes cannot be listed', { error: String(error) });
     }

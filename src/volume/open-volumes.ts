@@ -38,6 +38,8 @@ export interface OpenVolume {
   failed: string | null;
   /** Why the last merge stopped; null while none did. */
   mergeError: string | null;
+  /** Share of each running merge that is done, by snapshot id. */
+  readonly mergeShares: Map<string, number>;
   lastUsedUnixMs: number;
 }
 
@@ -54,7 +56,6 @@ export class OpenVolumes {
   readonly #open = new Map<string, OpenVolume>(); // By volume name.
   readonly #claimed = new Map<string, bigint>(); // Epochs this process raised and has not closed.
   readonly #described = new Map<string, ReplicaDescription>(); // By volume id; what was last seen.
-  readonly #mergeShares = new Map<string, number>(); // By snapshot id.
   readonly #mutex = new KeyedMutex();
   readonly #unsubscribe: () => void;
   /** Set by the reconciler: the volume needs a look. */
@@ -115,6 +116,7 @@ export class OpenVolumes {
       announced: false,
       failed: null,
       mergeError: null,
+      mergeShares: new Map(),
       lastUsedUnixMs: this.deps.clock.nowUnixMs(),
     };
     this.#open.set(volume.name, open);
@@ -166,8 +168,19 @@ export class OpenVolumes {
     return this.#described.get(volume.id) ?? null;
   }
 
-  mergeShare(snapshotId: string): number | null {
-    return this.#mergeShares.get(snapshotId) ?? null;
+  /** Asks every open engine for what its events should have told, in case one was lost. */
+  async refreshAll(): Promise<void> {
+    for (const [name, open] of [...this.#open]) {
+      try {
+        const { failed } = await this.describe(open);
+        if (!failed || open.failed !== null) continue;
+        open.failed = 'its engine says that data was lost';
+        this.onChange(name);
+      } catch (error) {
+        // Most likely it is being closed; what is wrong with it comes up where it is used.
+        this.deps.log.debug('a volume was not asked', { volume: name, error: String(error) });
+      }
+    }
   }
 
   /** The disk, once its directory is known to be the disk and not, say, an empty mount point. */
@@ -251,9 +264,9 @@ export class OpenVolumes {
         events.emit(event);
         return;
       case 'mergeProgress': {
-        this.#mergeShares.set(event.snapshotId, event.share);
         const volume = this.#nameOf(event.volumeId);
         if (volume === null) return;
+        this.#open.get(volume)?.mergeShares.set(event.snapshotId, event.share);
         events.emit({
           type: 'mergeProgress',
           volume,
@@ -263,13 +276,13 @@ export class OpenVolumes {
         return;
       }
       case 'mergeDone': {
-        this.#mergeShares.delete(event.snapshotId);
         const volume = this.#nameOf(event.volumeId);
         if (volume === null) return;
         const { error, snapshotId: snapshot } = event;
+        const open = this.#open.get(volume);
+        open?.mergeShares.delete(snapshot);
         if (error !== null) {
           log.error('merging a removed snapshot stopped', { volume, snapshot, error });
-          const open = this.#open.get(volume);
           if (open !== undefined) open.mergeError = error;
         }
         events.emit({ type: 'mergeDone', volume, snapshot, error });

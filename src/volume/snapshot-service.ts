@@ -132,7 +132,7 @@ export class SnapshotService {
     return description.snapshots.map((snapshot) => ({
       ...fromEngine(snapshot),
       volume,
-      mergeShare: snapshot.removing ? this.deps.open.mergeShare(snapshot.id) : null,
+      mergeShare: snapshot.removing ? (open.mergeShares.get(snapshot.id) ?? null) : null,
       headParent: snapshot.id === description.headParent,
     }));
   }
