@@ -151,7 +151,8 @@ export class VolumeReconciler {
     if (description.sizeBytes < volume.desired.sizeBytes) {
       await open.engine.expand(volume.desired.sizeBytes);
     }
-    await this.#write(stored, { ...volume, sizeBytes: volume.desired.sizeBytes, problem: null });
+    const problem = onlyReplica(volume).failed === null ? null : volume.problem;
+    await this.#write(stored, { ...volume, sizeBytes: volume.desired.sizeBytes, problem });
   }
 
   async #export(volume: Volume, frontend: Frontend): Promise<void> {
@@ -237,6 +238,8 @@ export class VolumeReconciler {
   }
 
   async #noteProblem(step: Step, stored: Stored<'volume'>, error: AurochsError): Promise<void> {
+    // Lost data is the worst that can be said of a volume; nothing else hides it.
+    if (stored.value.replicas.some((place) => place.failed !== null)) return;
     const { problem } = stored.value;
     const next = problemFrom(stored.value, error);
     const robustness = robustnessAfter(step, stored.value, error);

@@ -71,9 +71,7 @@ export class OpenVolumes {
 
   get(volume: Volume): OpenVolume | null {
     const open = this.#open.get(volume.name);
-    if (open === undefined) return null;
-    invariant(open.volumeId === volume.id, `${volume.name} was replaced while it was open`);
-    return open;
+    return open?.volumeId === volume.id ? open : null; // Else `volume` is of an earlier life of the name.
   }
 
   /** Whether this process raised the volume's epoch for an opening that has not ended. */

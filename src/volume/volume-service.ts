@@ -17,7 +17,7 @@ import type { Logger } from '../core/logger.js';
 import { formatSizeExact } from '../core/units.js';
 import type { DiskService } from './disk-service.js';
 import { exportAddresses, FRONTENDS, refusalToExport, type ListenAddresses } from './exports.js';
-import type { ChapSettings, Disk, ExportAddress, Frontend, Volume } from './model.js';
+import type { ChapSettings, Disk, ExportAddress, Frontend, Problem, Volume } from './model.js';
 import { checkChap, checkInitiators, checkVolumeName, volumeOfExport } from './names.js';
 import { onlyReplica, volumeNotFound, type OpenVolumes } from './open-volumes.js';
 import type { Engine, EngineSession, Store, Stored } from './ports.js';
@@ -78,10 +78,16 @@ export class VolumeService {
     );
   }
 
-  /** Looks at an attached volume anew, for allocatedBytes. */
+  /** Looks at an open volume anew, for allocatedBytes; what was seen before stays if that fails. */
   async refresh(volume: Volume): Promise<void> {
     const open = this.deps.open.get(volume);
-    if (open !== null) await this.deps.open.describe(open);
+    if (open === null) return;
+    try {
+      await this.deps.open.describe(open);
+    } catch (error) {
+      // It is being closed, or its problem says what is wrong.
+      this.deps.log.debug('a volume was not asked', { volume: volume.name, error: String(error) });
+    }
   }
 
   async create(request: CreateVolume): Promise<Volume> {
@@ -135,7 +141,7 @@ export class VolumeService {
         );
       }
       const desired = { ...volume.desired, attached: true, frontends: [...offered], readOnly };
-      return { ...volume, desired, problem: null };
+      return { ...volume, desired, problem: lastingProblem(volume) };
     });
     const seen = await waitForVolume(
       this.deps.store,
@@ -186,7 +192,8 @@ export class VolumeService {
           'Ask for more than it has now.',
         );
       }
-      return { ...volume, desired: { ...volume.desired, sizeBytes }, problem: null };
+      const desired = { ...volume.desired, sizeBytes };
+      return { ...volume, desired, problem: lastingProblem(volume) };
     });
     const seen = await waitForVolume(
       this.deps.store,
@@ -335,6 +342,11 @@ export class VolumeService {
 /** Detached, or on its way to or from existence: nothing of it is open. */
 function isClosed(volume: Volume): boolean {
   return volume.state === 'detached' || volume.state === 'creating' || volume.state === 'deleting';
+}
+
+/** A new wish clears the last problem, unless the replica lost data: that lasts until a detach. */
+function lastingProblem(volume: Volume): Problem | null {
+  return onlyReplica(volume).failed === null ? null : volume.problem;
 }
 
 function refuseIfDeleted(volume: Volume): void {

@@ -225,6 +225,9 @@ describe('volumes', () => {
     const volume = await plane.volumes.get('db');
     assert.match(volume.problem?.message ?? '', /fdatasync: EIO/);
     assert.match(volume.problem?.hint ?? '', /detach --force/);
+    await rejectsWith('IO', plane.volumes.attach('db'), /detach --force/);
+    await rejectsWith('IO', plane.volumes.expand('db', 2n * GIB), /detach --force/);
+    assert.match((await plane.volumes.get('db')).problem?.message ?? '', /fdatasync: EIO/);
     await plane.volumes.detach('db', true);
     const again = await plane.volumes.attach('db');
     assert.equal(again.robustness, 'healthy');
