@@ -1,0 +1,413 @@
+// Targets, discovery, reinstatement, task management and ends of sessions, end to end.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <random>
+#include <thread>
+
+#include "base/limits.h"
+#include "iscsi/server.h"
+#include "iscsi_server_fixture.h"
+
+namespace aurochs::iscsi::test {
+namespace {
+
+using testing::ElementsAre;
+
+class IscsiServer : public ServerTest {
+ protected:
+  // The names that SendTargets=All gives to an initiator.
+  std::vector<std::string> Discover(const std::string& who = "iqn.test:x", bool in_parts = false) {
+    Initiator initiator(address_);
+    std::string keys;
+    if (in_parts) AppendPair(keys, "MaxRecvDataSegmentLength", "512");
+    EXPECT_EQ(initiator.LoginTo({.initiator = who, .target = "", .keys = keys}),
+              LoginStatus::kSuccess);
+    std::string text;
+    AppendPair(text, "SendTargets", "All");
+    initiator.Send(initiator.Request(Opcode::kTextRequest), text);
+    std::string all;
+    for (;;) {
+      const Pdu part = initiator.Next();
+      all += part.data;
+      EXPECT_EQ((part.bhs.flags() & kContinueFlag) != 0, !part.bhs.final());
+      if (part.bhs.final()) break;
+      Bhs more = initiator.Request(Opcode::kTextRequest);
+      more.SetU32(field::kTtt, part.bhs.U32(field::kTtt));
+      initiator.Send(more);
+    }
+    std::vector<std::string> names;
+    const auto pairs = ParseText(all);
+    EXPECT_TRUE(pairs.ok());
+    for (const TextPair& pair : *pairs) {
+      if (pair.key == "TargetName") names.emplace_back(pair.value);
+      if (pair.key == "TargetAddress") {
+        EXPECT_EQ(pair.value, address_ + ",1");
+      }
+    }
+    return names;
+  }
+
+  LoginStatus TryLogin(const LoginOptions& options) {
+    Initiator initiator(address_);
+    return initiator.LoginTo(options);
+  }
+};
+
+INSTANTIATE_FOR_EVERY_BACKEND(IscsiServer);
+
+// -- Discovery and access
+
+TEST_P(IscsiServer, ListsTheTargetsThatTheInitiatorMayUse) {
+  ASSERT_TRUE(AddTarget({.name = "iqn.2026-11.io.aurochs:mine", .initiators = {"iqn.me"}}).ok());
+  EXPECT_THAT(Discover("iqn.you"), ElementsAre(kTarget));
+  EXPECT_THAT(Discover("iqn.me"), ElementsAre("iqn.2026-11.io.aurochs:mine", kTarget));
+}
+
+TEST_P(IscsiServer, ListsMoreTargetsThanFitIntoOnePdu) {
+  for (int i = 0; i < 100; ++i) {
+    ASSERT_TRUE(AddTarget({.name = "iqn.2026-11.io.aurochs:more-" + std::to_string(i)}).ok());
+  }
+  EXPECT_EQ(Discover("iqn.you", true).size(), 101u);
+}
+
+TEST_P(IscsiServer, KeepsDiscoveryForThoseWhoKnowItsSecret) {
+  server_->SetDiscoveryAuth(ChapCredentials{"d", "discovery-secret"}, std::nullopt);
+  EXPECT_EQ(TryLogin({.target = ""}), LoginStatus::kAuthenticationFailure);
+  EXPECT_EQ(TryLogin({}), LoginStatus::kSuccess);
+}
+
+TEST_P(IscsiServer, LetsInWhoIsOnTheListOnly) {
+  ASSERT_TRUE(AddTarget({.name = "iqn.t:list", .initiators = {"iqn.me", "iqn.myself"}}).ok());
+  EXPECT_EQ(TryLogin({.initiator = "iqn.you", .target = "iqn.t:list"}),
+            LoginStatus::kAuthorizationFailure);
+  EXPECT_EQ(TryLogin({.initiator = "iqn.myself", .target = "iqn.t:list"}), LoginStatus::kSuccess);
+  EXPECT_EQ(TryLogin({.target = "iqn.t:none"}), LoginStatus::kNotFound);
+}
+
+TEST_P(IscsiServer, RefusesTargetsThatCannotBe) {
+  const auto code = [this](TargetConfig config) { return AddTarget(std::move(config)).code(); };
+  EXPECT_EQ(code({.name = kTarget}), ErrorCode::kAlreadyExists);
+  EXPECT_EQ(code({.name = "volume"}), ErrorCode::kInvalidArgument);
+  EXPECT_EQ(code({.name = "iqn.a b"}), ErrorCode::kInvalidArgument);
+  EXPECT_EQ(code({.name = "iqn." + std::string(220, 'x')}), ErrorCode::kInvalidArgument);
+  const ChapCredentials good{"user", "twelve-bytes"};
+  EXPECT_EQ(code({.name = "iqn.c", .chap = ChapCredentials{"user", "eleven-byte"}}),
+            ErrorCode::kInvalidArgument);
+  EXPECT_EQ(code({.name = "iqn.c", .chap = ChapCredentials{"", good.secret}}),
+            ErrorCode::kInvalidArgument);
+  EXPECT_EQ(code({.name = "iqn.c", .mutual_chap = good}), ErrorCode::kInvalidArgument);
+  EXPECT_EQ(code({.name = "iqn.c", .chap = good, .mutual_chap = ChapCredentials{"t", good.secret}}),
+            ErrorCode::kInvalidArgument);
+  EXPECT_EQ(code({.name = "iqn.c", .chap = good}), ErrorCode::kOk);
+}
+
+TEST_P(IscsiServer, NamesTheAddressThatIsTaken) {
+  const auto second = server_->Listen(address_);
+  EXPECT_EQ(second.status().code(), ErrorCode::kBusy);
+  EXPECT_THAT(second.status().message(), testing::HasSubstr(address_));
+}
+
+// -- Sessions
+
+TEST_P(IscsiServer, ListsItsSessions) {
+  auto initiator = OpenSession({.initiator = "iqn.me"});
+  const std::vector<SessionInfo> sessions = server_->Sessions();
+  ASSERT_EQ(sessions.size(), 1u);
+  EXPECT_EQ(sessions[0].target, kTarget);
+  EXPECT_EQ(sessions[0].initiator, "iqn.me");
+  EXPECT_NE(sessions[0].tsih, 0);
+  EXPECT_EQ(sessions[0].address.substr(0, 10), "127.0.0.1:");
+  initiator->Close();
+  AwaitSessions(0);
+}
+
+TEST_P(IscsiServer, GivesSeveralSessionsOfOneTargetTheirOwnHandles) {
+  Initiator a(address_);
+  Initiator b(address_);
+  const uint16_t tsih_a = a.Login({.isid_qualifier = 1}).bhs.U16(field::kTsih);
+  const uint16_t tsih_b = b.Login({.isid_qualifier = 2}).bhs.U16(field::kTsih);
+  EXPECT_NE(tsih_a, 0);
+  EXPECT_NE(tsih_b, 0);
+  EXPECT_NE(tsih_a, tsih_b);
+}
+
+TEST_P(IscsiServer, RefusesASecondConnectionOfASession) {
+  Initiator first(address_);
+  const uint16_t tsih = first.Login({}).bhs.U16(field::kTsih);
+  EXPECT_EQ(TryLogin({.tsih = tsih}), LoginStatus::kTooManyConnections);
+  EXPECT_EQ(TryLogin({.isid_qualifier = 9, .tsih = tsih}), LoginStatus::kSessionDoesNotExist);
+}
+
+TEST_P(IscsiServer, RefusesMoreSessionsThanATargetTakes) {
+  std::vector<std::unique_ptr<Initiator>> initiators;
+  for (uint32_t i = 0; i < kSessionsPerTargetMax; ++i) {
+    initiators.push_back(std::make_unique<Initiator>(address_));
+    ASSERT_EQ(initiators.back()->LoginTo({.isid_qualifier = static_cast<uint8_t>(i)}),
+              LoginStatus::kSuccess);
+  }
+  EXPECT_EQ(TryLogin({.isid_qualifier = 200}), LoginStatus::kOutOfResources);
+  initiators.pop_back();
+  AwaitSessions(kSessionsPerTargetMax - 1);
+  EXPECT_EQ(TryLogin({.isid_qualifier = 200}), LoginStatus::kSuccess);
+}
+
+TEST_P(IscsiServer, ReplacesASessionOnlyWhenItsTasksCanChangeNothingAnyMore) {
+  auto old = OpenSession();
+  HoldWrites();
+  old->Send(old->Write(0, 8), std::string(4096, 'o'));
+  AwaitHeldWrites(1);
+  Initiator fresh(address_);
+  std::thread login([&fresh] { EXPECT_EQ(fresh.LoginTo({}), LoginStatus::kSuccess); });
+  EXPECT_TRUE(old->ReceiveToEnd().empty());  // dropped, and its write is not answered
+  EXPECT_EQ(server_->Sessions().size(), 1u);
+  ReleaseWrites();
+  login.join();
+  fresh.ClearUnitAttentions();
+  fresh.Send(fresh.Write(0, 8), std::string(4096, 'f'));
+  EXPECT_EQ(ScsiStatusOf(fresh.Next()), 0);
+  fresh.Send(fresh.Read(0, 8));
+  EXPECT_EQ(fresh.Next().data, std::string(4096, 'f'));
+  EXPECT_EQ(server_->Sessions().size(), 1u);
+}
+
+TEST_P(IscsiServer, SurvivesInitiatorsThatVanishInTheMiddleOfEverything) {
+  for (int step = 0; step < 6; ++step) {
+    Initiator initiator(address_);
+    if (step == 0) continue;
+    if (step == 1) {
+      initiator.SendBytes(AsBytes("half a login"));
+      continue;
+    }
+    ASSERT_EQ(initiator.LoginTo({}), LoginStatus::kSuccess);
+    initiator.ClearUnitAttentions();
+    const Bhs write = initiator.Write(0, 1024);
+    if (step == 2) initiator.SendBytes(write.bytes().first(20));
+    if (step == 3) {
+      Bhs cut = write;
+      cut.SetDataSegmentBytes(4096);
+      initiator.SendBytes(cut.bytes());
+      initiator.SendBytes(AsBytes("some of the data"));
+    }
+    if (step == 4) initiator.Send(write, std::string(4096, 'w'));
+    if (step == 5) {
+      initiator.Send(write, std::string(4096, 'w'));
+      const Pdu r2t = initiator.Next();
+      Bhs data = Initiator::DataOut(write, r2t.bhs.U32(field::kTtt), 0, 4096, false);
+      data.SetDataSegmentBytes(65536);
+      initiator.SendBytes(data.bytes());
+      initiator.SendBytes(AsBytes("some of the data"));
+    }
+  }
+  AwaitSessions(0);
+  auto after = OpenSession();
+  after->Send(after->Read(0, 8));
+  EXPECT_EQ(after->Next().data, std::string(4096, '\0'));
+}
+
+TEST_P(IscsiServer, SurvivesBytesThatAreNoPdus) {
+  const unsigned seed = std::random_device{}();
+  SCOPED_TRACE(testing::Message() << "seed " << seed);
+  std::mt19937 random(seed);
+  for (int i = 0; i < 40; ++i) {
+    std::vector<std::byte> garbage(1 + random() % 3000);
+    for (std::byte& byte : garbage) byte = static_cast<std::byte>(random());
+    Initiator initiator(address_);
+    if (i % 2 == 1) {
+      ASSERT_EQ(initiator.LoginTo({}), LoginStatus::kSuccess);
+    }
+    initiator.SendBytes(garbage);
+  }
+  EXPECT_EQ(TryLogin({.isid_qualifier = 77}), LoginStatus::kSuccess);
+}
+
+TEST_P(IscsiServer, ClosesAConnectionThatSendsAnythingButALogin) {
+  Initiator initiator(address_);
+  initiator.Send(initiator.Request(Opcode::kNopOut));
+  EXPECT_TRUE(initiator.ReceiveToEnd().empty());
+}
+
+TEST_P(IscsiServer, ClosesAConnectionWhoseLoginFails) {
+  Initiator initiator(address_);
+  EXPECT_EQ(initiator.LoginTo({.target = "iqn.none"}), LoginStatus::kNotFound);
+  EXPECT_TRUE(initiator.ReceiveToEnd().empty());
+}
+
+// -- Task management (W6)
+
+class IscsiTaskManagement : public IscsiServer {
+ protected:
+  using Function = TaskManagementFunction;
+
+  void SetUp() override {
+    IscsiServer::SetUp();
+    initiator_ = OpenSession();
+    other_ = OpenSession({.initiator = "iqn.other"});
+  }
+  void TearDown() override {
+    initiator_ = nullptr;
+    other_ = nullptr;
+    IscsiServer::TearDown();
+  }
+
+  static TaskManagementResponse ResponseOf(const Pdu& pdu) {
+    EXPECT_EQ(pdu.bhs.opcode(), Opcode::kTaskManagementResponse);
+    return static_cast<TaskManagementResponse>(pdu.bhs.U8(field::kResponse));
+  }
+  TaskManagementResponse Manage(Function function, uint64_t lun = kLun1,
+                                uint32_t tag = kReservedTag) {
+    initiator_->Send(initiator_->TaskManagement(function, lun, tag));
+    return ResponseOf(initiator_->Next());
+  }
+  // Whether an immediate ping is answered before anything else.
+  static void ExpectPongNext(Initiator& initiator) {
+    const Bhs ping = initiator.Immediate(Opcode::kNopOut);
+    initiator.Send(ping, "ping");
+    EXPECT_EQ(initiator.Next().bhs.itt(), ping.itt());
+  }
+  Bhs SendHeldWrite(Initiator& initiator, size_t held) {
+    HoldWrites();
+    const Bhs write = initiator.Write(0, 8);
+    initiator.Send(write, std::string(4096, 'w'));
+    AwaitHeldWrites(held);
+    return write;
+  }
+
+  std::unique_ptr<Initiator> initiator_;
+  std::unique_ptr<Initiator> other_;
+};
+
+INSTANTIATE_FOR_EVERY_BACKEND(IscsiTaskManagement);
+
+TEST_P(IscsiTaskManagement, AnswersAnAbortOnlyWhenTheTaskCanChangeNothingAnyMore) {
+  for (const Function function :
+       {Function::kAbortTask, Function::kAbortTaskSet, Function::kClearTaskSet,
+        Function::kLogicalUnitReset, Function::kTargetWarmReset}) {
+    const Bhs write = SendHeldWrite(*initiator_, 1);
+    const Bhs request = initiator_->TaskManagement(function, kLun1, write.itt());
+    initiator_->Send(request);
+    ExpectPongNext(*initiator_);
+    ReleaseWrites();
+    const Pdu answer = initiator_->Next();
+    EXPECT_EQ(answer.bhs.itt(), request.itt()) << static_cast<int>(function);
+    EXPECT_EQ(ResponseOf(answer), TaskManagementResponse::kComplete);
+    ExpectPongNext(*initiator_);  // The aborted write is never answered.
+  }
+}
+
+TEST_P(IscsiTaskManagement, AbortsATaskThatWaitsForDataAtOnce) {
+  const Bhs write = initiator_->Write(0, 16);
+  initiator_->Send(write);
+  const Pdu r2t = initiator_->Next();
+  EXPECT_EQ(Manage(Function::kAbortTask, kLun1, write.itt()), TaskManagementResponse::kComplete);
+  initiator_->Send(Initiator::DataOut(write, r2t.bhs.U32(field::kTtt), 0, 0),
+                   std::string(8192, 'w'));
+  initiator_->Send(initiator_->Read(0, 16));
+  EXPECT_EQ(initiator_->Next().data, std::string(8192, '\0'));
+}
+
+TEST_P(IscsiTaskManagement, TellsOtherInitiatorsThatTheirTasksAreAborted) {
+  const Bhs write = SendHeldWrite(*other_, 1);
+  initiator_->Send(initiator_->TaskManagement(Function::kLogicalUnitReset, kLun1, kReservedTag));
+  ExpectPongNext(*initiator_);
+  ReleaseWrites();
+  EXPECT_EQ(ResponseOf(initiator_->Next()), TaskManagementResponse::kComplete);
+  const Pdu answer = other_->Next();
+  EXPECT_EQ(answer.bhs.itt(), write.itt());
+  EXPECT_EQ(ScsiStatusOf(answer), static_cast<uint8_t>(scsi::Status::kTaskAborted));
+  // And what happened to the unit.
+  other_->Send(other_->Read(0, 8));
+  EXPECT_EQ(SenseOf(other_->Next()).substr(0, 5), "06/29");
+}
+
+TEST_P(IscsiTaskManagement, LeavesTheTasksOfOthersAloneWhenASetIsAborted) {
+  const Bhs write = SendHeldWrite(*other_, 1);
+  EXPECT_EQ(Manage(Function::kAbortTaskSet), TaskManagementResponse::kComplete);
+  ReleaseWrites();
+  const Pdu answer = other_->Next();
+  EXPECT_EQ(answer.bhs.itt(), write.itt());
+  EXPECT_EQ(ScsiStatusOf(answer), 0);
+}
+
+TEST_P(IscsiTaskManagement, AnswersWhatItCannotDo) {
+  using Response = TaskManagementResponse;
+  EXPECT_EQ(Manage(Function::kAbortTask, kLun1, 4711), Response::kTaskDoesNotExist);
+  EXPECT_EQ(Manage(Function::kAbortTaskSet, 0), Response::kLunDoesNotExist);
+  EXPECT_EQ(Manage(Function::kLogicalUnitReset, uint64_t{2} << 48), Response::kLunDoesNotExist);
+  EXPECT_EQ(Manage(Function::kClearAca), Response::kNotSupported);
+  EXPECT_EQ(Manage(Function::kTaskReassign), Response::kReassignmentNotSupported);
+  EXPECT_EQ(Manage(static_cast<Function>(77)), Response::kRejected);
+}
+
+TEST_P(IscsiTaskManagement, DropsEverySessionAfterAColdReset) {
+  EXPECT_EQ(Manage(Function::kTargetColdReset, 0), TaskManagementResponse::kComplete);
+  EXPECT_TRUE(initiator_->ReceiveToEnd().empty());
+  EXPECT_TRUE(other_->ReceiveToEnd().empty());
+  AwaitSessions(0);
+}
+
+TEST_P(IscsiTaskManagement, SurvivesThatTheAskingInitiatorVanishes) {
+  SendHeldWrite(*other_, 1);
+  initiator_->Send(initiator_->TaskManagement(Function::kLogicalUnitReset, kLun1, kReservedTag));
+  ExpectPongNext(*initiator_);
+  initiator_->Close();
+  AwaitSessions(1);
+  ReleaseWrites();
+  EXPECT_EQ(ScsiStatusOf(other_->Next()), static_cast<uint8_t>(scsi::Status::kTaskAborted));
+}
+
+// -- Removal and end
+
+TEST_P(IscsiServer, AsksForALogoutBeforeATargetGoes) {
+  auto initiator = OpenSession();
+  std::thread removal([this] { EXPECT_TRUE(RemoveTarget(kTarget).ok()); });
+  const Pdu message = initiator->Next();
+  EXPECT_EQ(message.bhs.opcode(), Opcode::kAsyncMessage);
+  EXPECT_EQ(message.bhs.U8(field::kAsyncEvent), static_cast<uint8_t>(AsyncEvent::kLogoutRequest));
+  initiator->Send(initiator->Logout());
+  EXPECT_EQ(initiator->ReceiveToEnd().size(), 1u);
+  removal.join();
+  EXPECT_EQ(TryLogin({}), LoginStatus::kNotFound);
+  EXPECT_EQ(RemoveTarget(kTarget).code(), ErrorCode::kNotFound);
+  EXPECT_TRUE(AddTarget({.name = kTarget}).ok());
+  EXPECT_EQ(TryLogin({}), LoginStatus::kSuccess);
+}
+
+TEST_P(IscsiServer, DropsAnInitiatorThatDoesNotLogOutWhenATargetGoes) {
+  auto initiator = OpenSession();
+  EXPECT_TRUE(RemoveTarget(kTarget).ok());
+  EXPECT_EQ(initiator->ReceiveToEnd().size(), 1u);
+  EXPECT_TRUE(server_->Sessions().empty());
+}
+
+TEST_P(IscsiServer, GivesADeviceBackOnlyWhenItHasNoRequestOfIt) {
+  auto initiator = OpenSession();
+  HoldWrites();
+  initiator->Send(initiator->Write(0, 8), std::string(4096, 'w'));
+  AwaitHeldWrites(1);
+  std::promise<void> removed;
+  auto future = removed.get_future();
+  server_->RemoveTarget(kTarget, [&removed](aurochs::Status) { removed.set_value(); });
+  initiator->ReceiveToEnd();
+  EXPECT_EQ(server_->Sessions().size(), 1u);
+  EXPECT_EQ(future.wait_for(std::chrono::seconds(0)), std::future_status::timeout);
+  ReleaseWrites();
+  future.wait();
+}
+
+TEST_P(IscsiServer, ClosesInTheMiddleOfEverything) {
+  auto busy = OpenSession();
+  Initiator discovery(address_);
+  ASSERT_EQ(discovery.LoginTo({.target = ""}), LoginStatus::kSuccess);
+  Initiator silent(address_);
+  busy->Send(busy->Write(0, 16));
+  CloseServer();
+  EXPECT_TRUE(discovery.ReceiveToEnd().empty());
+  EXPECT_TRUE(silent.ReceiveToEnd().empty());
+  busy->ReceiveToEnd();
+}
+
+}  // namespace
+}  // namespace aurochs::iscsi::test
