@@ -29,7 +29,7 @@ inline constexpr uint64_t kBufferPoolCachedBytesMax = 32 * kMiB;  // per loop; t
 inline constexpr uint32_t kTransferThreadsMax = 16;  // file reads and writes that wait for a disk
 inline constexpr uint32_t kSyncThreadsMax = 8;  // fdatasyncs; apart, or they would hold up writes
 inline constexpr uint32_t kBlockingThreadsMax = 8;  // RunBlocking: metadata, merges, probes
-inline constexpr uint32_t kWritesPerBatchMax = 8;   // writes of one file a worker takes at a time
+inline constexpr uint32_t kWritesPerBatchMax = 16;  // writes of one file a worker takes at a time
 inline constexpr uint32_t kReadyEventsPerTurnMax = 256;  // the rest is still ready in the next turn
 inline constexpr uint32_t kTurnEndRoundsMax = 8;    // tasks asking for each other in one turn's end
 inline constexpr uint32_t kRingEntries = 256;       // submissions of one system call
@@ -42,31 +42,34 @@ inline constexpr uint32_t kAcceptPauseMs = 100;     // after running out of desc
 inline constexpr uint32_t kListenBacklog = 1024;    // connections that wait to be accepted
 
 // -- SCSI
-inline constexpr uint64_t kUnmapBytesMax = 512 * kMiB;        // of one UNMAP command: seconds, not minutes
-inline constexpr uint32_t kUnmapDescriptorsMax = 256;         // ranges of one UNMAP command
-inline constexpr uint64_t kWriteSameBytesMax = 256 * kMiB;    // it may have to write every byte
-inline constexpr uint32_t kCompareAndWriteBlocksMax = 255;    // its length field has one byte
-inline constexpr uint32_t kScsiChunkBytes = 1 * kMiB;         // step of commands longer than their data
-inline constexpr uint32_t kLbaStatusDescriptorsMax = 255;     // of one GET LBA STATUS: 4 KiB of answer
-inline constexpr uint32_t kReservationRegistrationsMax = 256; // of one logical unit
-inline constexpr uint32_t kUnitAttentionsMax = 8;             // waiting for one nexus; then one for all
-inline constexpr uint32_t kScsiTasksCachedMax = 128;          // idle contexts kept by a logical unit
+inline constexpr uint64_t kUnmapBytesMax =
+    512 * kMiB;                                        // of one UNMAP command: seconds, not minutes
+inline constexpr uint32_t kUnmapDescriptorsMax = 256;  // ranges of one UNMAP command
+inline constexpr uint64_t kWriteSameBytesMax = 256 * kMiB;  // it may have to write every byte
+inline constexpr uint32_t kCompareAndWriteBlocksMax = 255;  // its length field has one byte
+inline constexpr uint32_t kScsiChunkBytes = 1 * kMiB;  // step of commands longer than their data
+inline constexpr uint32_t kLbaStatusDescriptorsMax = 255;  // of one GET LBA STATUS: 4 KiB of answer
+inline constexpr uint32_t kReservationRegistrationsMax = 256;  // of one logical unit
+inline constexpr uint32_t kUnitAttentionsMax = 8;     // waiting for one nexus; then one for all
+inline constexpr uint32_t kScsiTasksCachedMax = 128;  // idle contexts kept by a logical unit
 
 // -- iSCSI
 inline constexpr uint32_t kPduDataSegmentBytesMax =
-    256 * kKiB;                                            // MaxRecvDataSegmentLength we declare
-inline constexpr uint32_t kTasksPerSessionMax = 128;       // received and not answered
-inline constexpr uint32_t kImmediateTasksMax = 8;          // of these, outside the CmdSN window
+    256 * kKiB;                                       // MaxRecvDataSegmentLength we declare
+inline constexpr uint32_t kTasksPerSessionMax = 128;  // received and not answered
+inline constexpr uint32_t kImmediateTasksMax = 8;     // of these, outside the CmdSN window
 inline constexpr uint32_t kCommandWindow = kTasksPerSessionMax - kImmediateTasksMax;
 inline constexpr uint32_t kFirstBurstBytesMax = 256 * kKiB;  // unsolicited data of one task
 // Of one session: data that tasks wait for or send; what arrives unsolicited comes on top.
 inline constexpr uint64_t kTransferBytesMax = kRequestBytesMax;
-inline constexpr uint32_t kTextRequestBytesMax = 8 * kKiB;   // all text of one text request
-inline constexpr uint32_t kTextOutputBytesMax = 1 * kMiB;    // echoes and text an initiator leaves unread
-inline constexpr uint32_t kPdusQueuedMax = 1024;             // of a connection; then it is not read
-inline constexpr uint32_t kSendBatchBytesMax = 1 * kMiB;     // formatted ahead of what the socket takes
+inline constexpr uint32_t kTextRequestBytesMax = 8 * kKiB;  // all text of one text request
+inline constexpr uint32_t kTextOutputBytesMax =
+    1 * kMiB;                                     // echoes and text an initiator leaves unread
+inline constexpr uint32_t kPdusQueuedMax = 1024;  // of a connection; then it is not read
+inline constexpr uint32_t kSendBatchBytesMax =
+    1 * kMiB;  // formatted ahead of what the socket takes
 inline constexpr uint32_t kSendBatchPdusMax = 256;
-inline constexpr uint32_t kTargetNameBytesMax = 223;         // RFC 7143, 4.2.7.1
+inline constexpr uint32_t kTargetNameBytesMax = 223;       // RFC 7143, 4.2.7.1
 inline constexpr uint32_t kLoginTextBytesMax = 64 * kKiB;  // all text of one login request
 inline constexpr uint32_t kLoginTimeoutMs = 15'000;        // a connection must log in by then
 inline constexpr uint32_t kConnectionsMax = 1024;          // of one server, logged in or not

@@ -32,7 +32,7 @@ class EpollBackend : public LoopBackend {
     released_.push_back(std::move(watch));  // An event that Dispatch has not reached may name it.
   }
 
-  void SubmitFileOps(FileOp* first) override { pool_->Submit(first); }
+  void SubmitFileOps(FileOpList ops) override { pool_->Submit(ops); }
 
   void Wait(int timeout_ms, bool only_deliveries) override {
     ready_count_ = 0;
@@ -73,7 +73,7 @@ class EpollBackend : public LoopBackend {
     }
   }
 
-  FileOp* TakeFinished() override { return nullptr; }
+  FileOpList TakeFinished() override { return {}; }
 
   void Finish() override {}
 

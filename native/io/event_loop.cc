@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "io/file.h"
 #include "io/file_op.h"
+#include "io/file_op_list.h"
 #include "io/loop_backend.h"
 #include "io/loop_inbox.h"
 #include "io/timer_heap.h"
@@ -76,11 +77,11 @@ class EventLoop::Impl {
   static constexpr pthread_t kNoThread{};
 
   bool HasWorkNow() const {
-    return turn_end_first_ != nullptr || finished_inline_ != nullptr || submitted_first_ != nullptr;
+    return turn_end_first_ != nullptr || !finished_inline_.empty() || !submitted_.empty();
   }
   int TimeoutMs() const;
   bool RunDeliveries();
-  void CompleteOps(FileOp* first);
+  void CompleteOps(FileOpList ops);
   void FinishJob(BlockingJob* job);
   void RunExpiredTimers();
   void RunTurnEnd();
@@ -100,10 +101,9 @@ class EventLoop::Impl {
   std::unique_ptr<TimerState> ended_expiring_;  // destroyed by its own handler
   TurnEndTask* turn_end_first_ = nullptr;
   TurnEndTask* turn_end_last_ = nullptr;
-  FileOp* submitted_first_ = nullptr;  // in this turn
-  FileOp* submitted_last_ = nullptr;
-  FileOp* finished_inline_ = nullptr;  // to be completed in the next turn
-  uint64_t in_flight_ = 0;             // file operations and blocking jobs
+  FileOpList submitted_;        // in this turn
+  FileOpList finished_inline_;  // to be completed in the next turn
+  uint64_t in_flight_ = 0;      // file operations and blocking jobs
 };
 
 void EventLoop::Impl::Run() {
@@ -133,9 +133,9 @@ void EventLoop::Impl::Run() {
 // What other threads have delivered and what the loop itself has finished. True once stopped.
 bool EventLoop::Impl::RunDeliveries() {
   const bool stopped = inbox_->Take(deliveries_);
-  CompleteOps(std::exchange(finished_inline_, nullptr));
+  CompleteOps(finished_inline_.TakeAll());
   CompleteOps(backend_->TakeFinished());
-  CompleteOps(std::exchange(deliveries_.finished_ops, nullptr));
+  CompleteOps(deliveries_.finished_ops.TakeAll());
   for (BlockingJob* job = std::exchange(deliveries_.finished_jobs, nullptr); job != nullptr;) {
     BlockingJob* const next = job->next;
     FinishJob(job);
@@ -149,13 +149,12 @@ bool EventLoop::Impl::RunDeliveries() {
   return stopped;
 }
 
-void EventLoop::Impl::CompleteOps(FileOp* first) {
-  for (FileOp* op = first; op != nullptr;) {
-    FileOp* const next = op->next;  // The handler may free the operation or submit it again.
+void EventLoop::Impl::CompleteOps(FileOpList ops) {
+  while (!ops.empty()) {
+    FileOp* const op = ops.PopFirst();
     CHECK(in_flight_ > 0);
     --in_flight_;
-    op->complete(op, op->result);
-    op = next;
+    op->complete(op, op->result);  // May free the operation or submit it again.
   }
 }
 
@@ -235,33 +234,25 @@ void EventLoop::Impl::RunTurnEnd() {
 }
 
 void EventLoop::Impl::SubmitFileOp(FileOp* op) {
-  op->next = nullptr;
   op->inbox = inbox_.get();
   op->done_bytes = 0;
   op->result = ErrorCode::kOk;
-  (submitted_last_ == nullptr ? submitted_first_ : submitted_last_->next) = op;
-  submitted_last_ = op;
+  submitted_.Append(op);
   ++in_flight_;
 }
 
 void EventLoop::Impl::StartFileOps() {
-  FileOp* real_first = nullptr;
-  FileOp** real_end = &real_first;
-  FileOp** inline_end = &finished_inline_;
-  submitted_last_ = nullptr;
-  for (FileOp* op = std::exchange(submitted_first_, nullptr); op != nullptr;) {
-    FileOp* const next = std::exchange(op->next, nullptr);
+  FileOpList real;
+  while (!submitted_.empty()) {
+    FileOp* const op = submitted_.PopFirst();
     if (op->file->fd() >= 0) {
-      *real_end = op;
-      real_end = &op->next;
+      real.Append(op);
     } else {
       RunFileOp(*op);
-      *inline_end = op;
-      inline_end = &op->next;
+      finished_inline_.Append(op);
     }
-    op = next;
   }
-  if (real_first != nullptr) backend_->SubmitFileOps(real_first);
+  if (!real.empty()) backend_->SubmitFileOps(real);
 }
 
 void EventLoop::Impl::RunBlocking(std::function<void()> work, std::function<void()> done) {

@@ -46,9 +46,11 @@ void Listener::OnReadable() {
 
     bool destroyed = false;
     destroyed_in_call_ = &destroyed;
-    on_accept_(std::move(accepted), std::move(peer));
+    OnAccept running = std::move(on_accept_);  // What it owns outlives the listener, too.
+    running(std::move(accepted), std::move(peer));
     if (destroyed) return;
     destroyed_in_call_ = nullptr;
+    on_accept_ = std::move(running);
   }
 }
 

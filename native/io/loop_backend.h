@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "io/event_loop.h"
+#include "io/file_op_list.h"
 #include "io/loop_inbox.h"
 #include "io/worker_pool.h"
 
@@ -39,9 +40,8 @@ class LoopBackend {
   // The watch's handler is null. The kernel has let go of the descriptor on return.
   virtual void Release(std::unique_ptr<WatchState> watch) = 0;
 
-  // Starts a chain of operations on real files; each is delivered to its inbox or completed by
-  // Dispatch.
-  virtual void SubmitFileOps(FileOp* first) = 0;
+  // Starts operations on real files. Each is delivered to its inbox or found by TakeFinished.
+  virtual void SubmitFileOps(FileOpList ops) = 0;
 
   // Hands over what was gathered and waits for something to happen, for at most `timeout_ms`
   // (-1: no limit). With `only_deliveries`, descriptors are not waited for.
@@ -49,7 +49,7 @@ class LoopBackend {
   // Calls the handlers of what Wait has found.
   virtual void Dispatch() = 0;
   // The operations that the backend itself has finished since the last call.
-  virtual FileOp* TakeFinished() = 0;
+  virtual FileOpList TakeFinished() = 0;
 
   // After the last turn.
   virtual void Finish() = 0;

@@ -19,10 +19,9 @@ void LoopInbox::Post(std::function<void()> task) {
   WakeLocked();
 }
 
-void LoopInbox::Finish(FileOp* first, FileOp* last) {
+void LoopInbox::Finish(FileOpList ops) {
   std::lock_guard lock(mutex_);
-  (ops_last_ == nullptr ? ops_first_ : ops_last_->next) = first;
-  ops_last_ = last;
+  finished_ops_.Append(ops);
   WakeLocked();
 }
 
@@ -42,7 +41,7 @@ void LoopInbox::Stop() {
 bool LoopInbox::PrepareToSleep() {
   std::lock_guard lock(mutex_);
   asleep_ =
-      tasks_.empty() && ops_first_ == nullptr && jobs_first_ == nullptr && stopped_ == stop_taken_;
+      tasks_.empty() && finished_ops_.empty() && jobs_first_ == nullptr && stopped_ == stop_taken_;
   return asleep_;
 }
 
@@ -56,9 +55,8 @@ bool LoopInbox::Take(Contents& contents) {
   std::lock_guard lock(mutex_);
   asleep_ = false;
   contents.tasks.swap(tasks_);
-  contents.finished_ops = std::exchange(ops_first_, nullptr);
+  contents.finished_ops = finished_ops_.TakeAll();
   contents.finished_jobs = std::exchange(jobs_first_, nullptr);
-  ops_last_ = nullptr;
   jobs_last_ = nullptr;
   stop_taken_ = stopped_;
   return stopped_;

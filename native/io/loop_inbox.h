@@ -10,6 +10,7 @@
 
 #include "base/unique_fd.h"
 #include "io/event_loop.h"
+#include "io/file_op_list.h"
 
 namespace aurochs {
 
@@ -25,7 +26,7 @@ class LoopInbox {
  public:
   struct Contents {
     std::vector<std::function<void()>> tasks;
-    FileOp* finished_ops = nullptr;
+    FileOpList finished_ops;
     BlockingJob* finished_jobs = nullptr;
   };
 
@@ -37,8 +38,7 @@ class LoopInbox {
   void EmptyWakeFd();
 
   void Post(std::function<void()> task);
-  // Delivers the chain from `first` to `last`.
-  void Finish(FileOp* first, FileOp* last);
+  void Finish(FileOpList ops);
   void Finish(BlockingJob* job);
   void Stop();
 
@@ -56,8 +56,7 @@ class LoopInbox {
   std::mutex mutex_;
   // Guarded by mutex_:
   std::vector<std::function<void()>> tasks_;
-  FileOp* ops_first_ = nullptr;
-  FileOp* ops_last_ = nullptr;
+  FileOpList finished_ops_;
   BlockingJob* jobs_first_ = nullptr;
   BlockingJob* jobs_last_ = nullptr;
   bool asleep_ = false;

@@ -1,4 +1,3 @@
-#include <fcntl.h>
 #include <liburing.h>
 #include <poll.h>
 
@@ -64,13 +63,10 @@ class UringBackend : public LoopBackend {
     released_.push_back(std::move(watch));
   }
 
-  void SubmitFileOps(FileOp* first) override;
+  void SubmitFileOps(FileOpList ops) override;
   void Wait(int timeout_ms, bool only_deliveries) override;
   void Dispatch() override;
-  FileOp* TakeFinished() override {
-    finished_last_ = nullptr;
-    return std::exchange(finished_first_, nullptr);
-  }
+  FileOpList TakeFinished() override { return finished_.TakeAll(); }
 
   void Finish() override;
 
@@ -101,10 +97,8 @@ class UringBackend : public LoopBackend {
   std::vector<std::unique_ptr<WatchState>> released_;
   std::vector<Ready> ready_;  // found by Wait
 
-  FileOp* waiting_first_ = nullptr;  // for a place in the ring
-  FileOp* waiting_last_ = nullptr;
-  FileOp* finished_first_ = nullptr;
-  FileOp* finished_last_ = nullptr;
+  FileOpList waiting_;  // for a place in the ring
+  FileOpList finished_;
   uint32_t ops_in_ring_ = 0;
 };
 
@@ -155,19 +149,30 @@ bool UringBackend::CancelPolls(WatchState& watch) {
   return watch.armed_readable || watch.armed_writable;
 }
 
-void UringBackend::SubmitFileOps(FileOp* first) {
-  (waiting_last_ == nullptr ? waiting_first_ : waiting_last_->next) = first;
-  waiting_last_ = first;
-  while (waiting_last_->next != nullptr) waiting_last_ = waiting_last_->next;
+// The kernel has threads of its own for what may block: buffered writes of ext4, fdatasync,
+// punching. They are few for each ring, so a fdatasync would hold up other volumes' writes, and
+// each hands over one operation at a time. So the ring gets reads, for which it needs no thread,
+// and a lone write, which reaches the disk sooner that way; the rest goes to the pool.
+void UringBackend::SubmitFileOps(FileOpList ops) {
+  uint32_t writes = 0;
+  for (const FileOp* op = ops.first(); op != nullptr; op = op->next) {
+    writes += op->kind == FileOp::Kind::kWrite;
+  }
+  FileOpList for_ring;
+  FileOpList for_pool;
+  while (!ops.empty()) {
+    FileOp* const op = ops.PopFirst();
+    const bool in_ring =
+        op->kind == FileOp::Kind::kRead || (op->kind == FileOp::Kind::kWrite && writes == 1);
+    (in_ring ? for_ring : for_pool).Append(op);
+  }
+  waiting_.Append(for_ring);
+  pool_->Submit(for_pool);
 }
 
 void UringBackend::StartWaitingOps() {
-  while (waiting_first_ != nullptr && ops_in_ring_ < kRingFileOpsMax) {
-    FileOp* const op = waiting_first_;
-    waiting_first_ = op->next;
-    if (waiting_first_ == nullptr) waiting_last_ = nullptr;
-    op->next = nullptr;
-    StartOp(op);
+  while (!waiting_.empty() && ops_in_ring_ < kRingFileOpsMax) {
+    StartOp(waiting_.PopFirst());
     ++ops_in_ring_;
   }
 }
@@ -175,32 +180,20 @@ void UringBackend::StartWaitingOps() {
 void UringBackend::StartOp(FileOp* op) {
   io_uring_sqe* const sqe = NextSqe();
   const int fd = op->file->fd();
-  switch (op->kind) {
-    case FileOp::Kind::kRead:
-    case FileOp::Kind::kWrite: {
-      const bool is_read = op->kind == FileOp::Kind::kRead;
-      const uint64_t at = op->offset_bytes + op->done_bytes;
-      // Without a vector where one buffer is left; so a cut entry needs no memory of its own.
-      iovec first;
-      const RemainingIov left = RemainingOf(*op, first);
-      if (left.count == 1) {
-        const auto length = static_cast<unsigned>(left.entries->iov_len);
-        void* const buffer = left.entries->iov_base;
-        is_read ? io_uring_prep_read(sqe, fd, buffer, length, at)
-                : io_uring_prep_write(sqe, fd, buffer, length, at);
-      } else {
-        const auto count = static_cast<unsigned>(left.count);
-        is_read ? io_uring_prep_readv(sqe, fd, left.entries, count, at)
-                : io_uring_prep_writev(sqe, fd, left.entries, count, at);
-      }
-      break;
-    }
-    case FileOp::Kind::kSyncData: io_uring_prep_fsync(sqe, fd, IORING_FSYNC_DATASYNC); break;
-    case FileOp::Kind::kPunchHole:
-      io_uring_prep_fallocate(sqe, fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-                              static_cast<off_t>(op->offset_bytes),
-                              static_cast<off_t>(op->length_bytes));
-      break;
+  const bool is_read = op->kind == FileOp::Kind::kRead;
+  const uint64_t at = op->offset_bytes + op->done_bytes;
+  // Without a vector where one buffer is left; so a cut entry needs no memory of its own.
+  iovec first;
+  const RemainingIov left = RemainingOf(*op, first);
+  if (left.count == 1) {
+    const auto length = static_cast<unsigned>(left.entries->iov_len);
+    void* const buffer = left.entries->iov_base;
+    is_read ? io_uring_prep_read(sqe, fd, buffer, length, at)
+            : io_uring_prep_write(sqe, fd, buffer, length, at);
+  } else {
+    const auto count = static_cast<unsigned>(left.count);
+    is_read ? io_uring_prep_readv(sqe, fd, left.entries, count, at)
+            : io_uring_prep_writev(sqe, fd, left.entries, count, at);
   }
   sqe->user_data = UserData(op, Tag::kFileOp);
 }
@@ -261,25 +254,20 @@ void UringBackend::CollectCompletions() {
 
 void UringBackend::CompleteOp(FileOp* op, int result) {
   --ops_in_ring_;
-  const bool transfers = op->kind == FileOp::Kind::kRead || op->kind == FileOp::Kind::kWrite;
-  const bool again = result == -EINTR || result == -EAGAIN;
-  if (result < 0 && !again) {
-    op->result = ErrorCodeFromErrno(-result);
-  } else if (transfers && result == 0) {
-    if (op->kind == FileOp::Kind::kRead) {
-      ZeroRemaining(*op);
-    } else {
-      op->result = ErrorCode::kIo;
-    }
-  } else {
-    if (transfers && result > 0) op->done_bytes += static_cast<uint64_t>(result);
-    if (again || (transfers && op->done_bytes < op->length_bytes)) {
-      SubmitFileOps(op);
-      return;
-    }
+  const bool is_read = op->kind == FileOp::Kind::kRead;
+  if (result > 0) op->done_bytes += static_cast<uint64_t>(result);
+  if (result == -EINTR || result == -EAGAIN || (result > 0 && op->done_bytes < op->length_bytes)) {
+    waiting_.Append(op);
+    return;
   }
-  (finished_last_ == nullptr ? finished_first_ : finished_last_->next) = op;
-  finished_last_ = op;
+  if (result < 0) {
+    op->result = ErrorCodeFromErrno(-result);
+  } else if (result == 0 && is_read) {
+    ZeroRemaining(*op);  // The file has ended.
+  } else if (result == 0) {
+    op->result = ErrorCode::kIo;  // The disk takes nothing.
+  }
+  finished_.Append(op);
 }
 
 void UringBackend::Dispatch() {

@@ -1,8 +1,10 @@
-// A queue and the threads that take from it. Private to io/.
+// A queue and the threads that take from it. Items that have a key in common exclude each other:
+// one thread at a time takes some of them as a batch, first come first served. Private to io/.
 //
 // Thread: any; the destructor runs when nothing is queued any more and nobody calls Submit.
 #pragma once
 
+#include <algorithm>
 #include <condition_variable>
 #include <cstdint>
 #include <memory>
@@ -23,7 +25,9 @@ class WorkerLane {
     const char* thread_name;
     uint32_t threads_max;
     uint32_t batch_max;
-    // Whether a thread may take `candidate` together with the batch that begins with `first`.
+    // What an item must have for itself while it runs; null: nothing.
+    const void* (*key)(const Item& item);
+    // Whether `candidate`, of the same key, may be in the batch that begins with `first`.
     bool (*joins)(const Item& first, const Item& candidate);
     // Runs a chain; owns none of its items.
     void (*run)(Item* first, Item* last);
@@ -47,7 +51,7 @@ class WorkerLane {
     last->next = nullptr;
     (last_ == nullptr ? first_ : last_->next) = first;
     last_ = last;
-    AddThreadLocked();
+    if (FindLocked().item != nullptr) AddThreadLocked();
   }
 
  private:
@@ -69,33 +73,73 @@ class WorkerLane {
   void Work() {
     std::unique_lock lock(mutex_);
     while (true) {
-      while (first_ == nullptr) {
+      Place place = FindLocked();
+      while (place.item == nullptr) {
         if (closing_) return;
         ++idle_threads_;
         work_or_closing_.wait(lock);
         --idle_threads_;
+        place = FindLocked();
       }
-      Item* const first = first_;
-      Item* const last = TakeBatchLocked();
-      if (first_ != nullptr) AddThreadLocked();
+      const void* const key = options_.key(*place.item);
+      const Batch batch = TakeLocked(place);
+      if (key != nullptr) busy_keys_.push_back(key);
+      if (FindLocked().item != nullptr) AddThreadLocked();
       lock.unlock();
-      options_.run(first, last);
+      options_.run(batch.first, batch.last);
       lock.lock();
+      if (key != nullptr) std::erase(busy_keys_, key);
     }
   }
 
-  // Returns the last item of the batch.
-  Item* TakeBatchLocked() {
-    Item* const first = first_;
-    Item* last = first;
-    for (uint32_t count = 1; count < options_.batch_max && last->next != nullptr; ++count) {
-      if (!options_.joins(*first, *last->next)) break;
-      last = last->next;
+  // An item in the queue and the one before it.
+  struct Place {
+    Item* before = nullptr;
+    Item* item = nullptr;
+  };
+  struct Batch {
+    Item* first;
+    Item* last;
+  };
+
+  bool IsBusyLocked(const void* key) const {
+    return std::find(busy_keys_.begin(), busy_keys_.end(), key) != busy_keys_.end();
+  }
+
+  // The first item that may run now.
+  Place FindLocked() const {
+    Place place{nullptr, first_};
+    while (place.item != nullptr && IsBusyLocked(options_.key(*place.item))) {
+      place = {place.item, place.item->next};
     }
-    first_ = last->next;
-    if (first_ == nullptr) last_ = nullptr;
-    last->next = nullptr;
-    return last;
+    return place;
+  }
+
+  Batch TakeLocked(Place place) {
+    Item* const first = place.item;
+    const void* const key = options_.key(*first);
+    Batch batch{first, first};
+    RemoveLocked(place);
+    place.item = key == nullptr ? nullptr : first->next;
+    for (uint32_t count = 1; count < options_.batch_max && place.item != nullptr;) {
+      Item* const next = place.item->next;
+      if (options_.key(*place.item) == key && options_.joins(*first, *place.item)) {
+        RemoveLocked(place);
+        batch.last->next = place.item;
+        batch.last = place.item;
+        ++count;
+      } else {
+        place.before = place.item;
+      }
+      place.item = next;
+    }
+    batch.last->next = nullptr;
+    return batch;
+  }
+
+  void RemoveLocked(const Place& place) {
+    (place.before == nullptr ? first_ : place.before->next) = place.item->next;
+    if (last_ == place.item) last_ = place.before;
   }
 
   const Options options_;
@@ -105,6 +149,7 @@ class WorkerLane {
   Item* first_ = nullptr;
   Item* last_ = nullptr;
   std::vector<std::unique_ptr<NativeThread>> threads_;
+  std::vector<const void*> busy_keys_;
   uint32_t idle_threads_ = 0;
   bool closing_ = false;
 };

@@ -8,37 +8,37 @@
 namespace aurochs {
 namespace {
 
-// Writes of one file exclude each other in the kernel anyway. Anything else may wait for the disk,
-// and must not make its neighbours wait.
-bool WritesOfOneFile(const FileOp& first, const FileOp& candidate) {
-  return first.kind == FileOp::Kind::kWrite && candidate.kind == FileOp::Kind::kWrite &&
-         first.file == candidate.file && first.inbox == candidate.inbox;
+// Writes and punches of one file exclude each other in the kernel anyway, so several threads would
+// only wait for each other.
+const void* FileOfChange(const FileOp& op) {
+  return op.kind == FileOp::Kind::kWrite || op.kind == FileOp::Kind::kPunchHole ? op.file : nullptr;
 }
 
-bool Never(const BlockingJob&, const BlockingJob&) {
+// A punch may wait for the disk, and the writes before it must not wait for it to be delivered.
+bool BothWrite(const FileOp& first, const FileOp& candidate) {
+  return first.kind == FileOp::Kind::kWrite && candidate.kind == FileOp::Kind::kWrite &&
+         first.inbox == candidate.inbox;
+}
+
+template <typename Item>
+const void* NoKey(const Item&) {
+  return nullptr;
+}
+
+template <typename Item>
+bool Never(const Item&, const Item&) {
   return false;
 }
 
 void RunOps(FileOp* first, FileOp* last) {
   for (FileOp* op = first; op != nullptr; op = op->next) RunFileOp(*op);
-  first->inbox->Finish(first, last);
+  first->inbox->Finish(FileOpList(first, last));
 }
 
 void RunJob(BlockingJob* job, BlockingJob*) {
   job->work();
   job->inbox->Finish(job);
 }
-
-// A chain under construction.
-struct OpList {
-  FileOp* first = nullptr;
-  FileOp* last = nullptr;
-
-  void Append(FileOp* op) {
-    (last == nullptr ? first : last->next) = op;
-    last = op;
-  }
-};
 
 }  // namespace
 
@@ -55,21 +55,34 @@ std::shared_ptr<WorkerPool> WorkerPool::Shared() {
 }
 
 WorkerPool::WorkerPool()
-    : transfers_(
-          {"aurochs-file", kTransferThreadsMax, kWritesPerBatchMax, WritesOfOneFile, RunOps}),
-      syncs_({"aurochs-sync", kSyncThreadsMax, 1, WritesOfOneFile, RunOps}),
-      blocking_({"aurochs-work", kBlockingThreadsMax, 1, Never, RunJob}) {}
+    : transfers_({.thread_name = "aurochs-file",
+                  .threads_max = kTransferThreadsMax,
+                  .batch_max = kWritesPerBatchMax,
+                  .key = FileOfChange,
+                  .joins = BothWrite,
+                  .run = RunOps}),
+      syncs_({.thread_name = "aurochs-sync",
+              .threads_max = kSyncThreadsMax,
+              .batch_max = 1,
+              .key = NoKey<FileOp>,
+              .joins = Never<FileOp>,
+              .run = RunOps}),
+      blocking_({.thread_name = "aurochs-work",
+                 .threads_max = kBlockingThreadsMax,
+                 .batch_max = 1,
+                 .key = NoKey<BlockingJob>,
+                 .joins = Never<BlockingJob>,
+                 .run = RunJob}) {}
 
-void WorkerPool::Submit(FileOp* first) {
-  OpList transfers;
-  OpList syncs;
-  for (FileOp* op = first; op != nullptr;) {
-    FileOp* const next = op->next;
+void WorkerPool::Submit(FileOpList ops) {
+  FileOpList transfers;
+  FileOpList syncs;
+  while (!ops.empty()) {
+    FileOp* const op = ops.PopFirst();
     (op->kind == FileOp::Kind::kSyncData ? syncs : transfers).Append(op);
-    op = next;
   }
-  if (transfers.first != nullptr) transfers_.Submit(transfers.first, transfers.last);
-  if (syncs.first != nullptr) syncs_.Submit(syncs.first, syncs.last);
+  if (!transfers.empty()) transfers_.Submit(transfers.first(), transfers.last());
+  if (!syncs.empty()) syncs_.Submit(syncs.first(), syncs.last());
 }
 
 void WorkerPool::Submit(BlockingJob* job) {

@@ -19,8 +19,8 @@ class WorkerPool {
   // The pool of the process, made when nobody has it yet.
   static std::shared_ptr<WorkerPool> Shared();
 
-  // Runs a chain of operations with blocking calls and delivers each to its inbox.
-  void Submit(FileOp* first);
+  // Runs operations with blocking calls and delivers each to its inbox.
+  void Submit(FileOpList ops);
   void Submit(BlockingJob* job);
 
  private:
