@@ -47,6 +47,7 @@ Coalescer::~Coalescer() {
 
 void Coalescer::Watch(const std::string& id, std::function<void(Status)> merged,
                       std::function<void(double)> progress) {
+  given_up_.erase(id);  // Asked for again, it is tried again.
   watchers_.insert({id, {std::move(merged), std::move(progress)}});
 }
 
@@ -72,6 +73,12 @@ bool Coalescer::StopNow() {
   }
   std::exchange(stopped_, nullptr)();
   return true;
+}
+
+void Coalescer::TellAll(const Status& status) {
+  for (auto& [id, watcher] : std::exchange(watchers_, {})) {
+    if (watcher.merged) watcher.merged(status);
+  }
 }
 
 // Layers nothing stands on come first: without them others may be left with one child.
@@ -108,10 +115,9 @@ void Coalescer::Begin() {
   timer_.Cancel();
   plan_.reset();
   if (StopNow()) return;
-  if (core_.failed() || PickLayer() == nullptr) {
-    phase_ = Phase::kIdle;
-    return;
-  }
+  phase_ = Phase::kIdle;
+  if (core_.failed()) return TellAll(core_.FailedStatus());
+  if (PickLayer() == nullptr) return;
   phase_ = Phase::kPreparing;
   core_.EnqueueLast([this](ReplicaCore::Finished finished) { Prepare(std::move(finished)); });
 }

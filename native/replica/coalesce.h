@@ -69,6 +69,7 @@ class Coalescer {
   MergePair PairOf(const Plan& plan) const;
   bool ChildIsHead() const { return plan_->child == core_.meta().head; }
   bool StopNow();
+  void TellAll(const Status& status);
 
   void Begin();
   void Prepare(ReplicaCore::Finished finished);

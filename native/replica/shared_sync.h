@@ -31,7 +31,7 @@ class SharedSync {
   void Bind(File* file, bool dirty);
 
   // Something was written to the file. Called before its writer hears of it.
-  void MarkDirty() { dirty_ = true; }
+  void MarkDirty() { dirty_ = operation_.file != nullptr; }
 
   // Calls back, perhaps at once, when all that was written before this call is durable.
   void Sync(Waiter* waiter);
