@@ -160,7 +160,8 @@ async function startTgt(file: string): Promise<Server> {
   const portal = `portal=${TGT_PORTAL.host}:${TGT_PORTAL.port}`;
   mkdirSync('/run/tgtd', { recursive: true });
   const args = ['-f', '-C', TGT_CONTROL_PORT, '--iscsi', portal];
-  const server = await startServer('tgt', 'tgtd', args, TGT_PORTAL);
+  // It does not end at SIGTERM while it has targets.
+  const server = await startServer('tgt', 'tgtd', args, TGT_PORTAL, 'SIGKILL');
   tgtadm('--mode', 'target', '--op', 'new', '--tid', '1', '-T', 'iqn.2026-11.peer:v');
   const unit = ['--mode', 'logicalunit', '--op', 'new', '--tid', '1', '--lun', '1'];
   tgtadm(...unit, '-b', file);

@@ -35,12 +35,13 @@ async function accepts(address: { host: string; port: number } | { path: string 
   }
 }
 
-/** Starts a server in the foreground and returns when it accepts connections. */
+/** Starts a server in the foreground and returns when it accepts connections; `signal` ends it. */
 export async function startServer(
   name: string,
   command: string,
   args: string[],
   address: { host: string; port: number } | { path: string },
+  signal: NodeJS.Signals = 'SIGTERM',
 ): Promise<Server> {
   const child: ChildProcess = spawn(command, args, { stdio: ['pipe', 'ignore', 'inherit'] });
   const exited = once(child, 'exit');
@@ -56,7 +57,7 @@ export async function startServer(
     name,
     pid: child.pid ?? 0,
     async stop() {
-      child.kill();
+      child.kill(signal);
       await exited;
     },
   };
