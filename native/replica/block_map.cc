@@ -68,8 +68,8 @@ BlockMap::Region* BlockMap::Encode(const RegionSources& sources) {
 
   void* memory = std::malloc(sizeof(Region) + values * sizeof(uint16_t));
   CHECK(memory != nullptr);
-  auto* region = new (memory)
-      Region{dense, static_cast<uint8_t>(shift), true, static_cast<uint16_t>(dense ? cells : runs)};
+  auto* region = new (memory) Region{dense, static_cast<uint8_t>(shift), false,
+                                     static_cast<uint16_t>(dense ? cells : runs)};
   uint16_t* out = region->payload();
   if (dense) {
     for (uint32_t cell = 0; cell < cells; ++cell) *out++ = sources[cell << shift];
@@ -144,7 +144,9 @@ void BlockMap::Set(uint64_t region, uint32_t first, uint32_t end, LayerSlot sour
   RegionSources sources;
   Decode(*found, &sources);
   std::fill(sources.begin() + first, sources.begin() + end, source);
-  Put(region, Encode(sources));
+  Region* changed = Encode(sources);
+  changed->used = true;
+  Put(region, changed);
   MakeRoom(region);
 }
 

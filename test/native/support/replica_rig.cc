@@ -189,7 +189,7 @@ std::string ReplicaRig::Diff(const std::string& older, const std::string& newer,
 }
 
 std::string ReplicaRig::Allocation() {
-  std::string text;
+  std::vector<AllocationRun> all;  // Answers may end anywhere; a run may go on in the next one.
   const uint64_t size_bytes = device_->info().size_bytes;
   for (uint64_t offset_bytes = 0; offset_bytes < size_bytes;) {
     struct PendingQuery {
@@ -208,11 +208,15 @@ std::string ReplicaRig::Allocation() {
     });
     CHECK(result == ErrorCode::kOk && !pending.query.runs.empty());
     for (const AllocationRun& run : pending.query.runs) {
-      if (!text.empty()) text += ' ';
-      text += run.state == AllocationState::kData ? 'd' : 'h';
-      text += std::to_string(run.length_bytes);
+      if (all.empty() || all.back().state != run.state) all.push_back({0, run.state});
+      all.back().length_bytes += run.length_bytes;
       offset_bytes += run.length_bytes;
     }
+  }
+  std::string text;
+  for (const AllocationRun& run : all) {
+    if (!text.empty()) text += ' ';
+    text += (run.state == AllocationState::kData ? 'd' : 'h') + std::to_string(run.length_bytes);
   }
   return text;
 }
