@@ -6,7 +6,6 @@ import { mkdir } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
 import { EventStream } from '../api/event-stream.js';
-import { ApiServer } from '../api/server.js';
 import { systemClock } from '../core/clock.js';
 import { AurochsError, hasCode } from '../core/errors.js';
 import { newId } from '../core/ids.js';
@@ -169,6 +168,8 @@ async function startApi(parts: ApiParts): Promise<void> {
   const events = new EventStream({ store, volumes, events: parts.events, version, clock, log });
   lifecycle.started('events', () => events.close());
   await events.start();
+  // Loaded last: a web framework takes longer to load than volumes take to open, and nobody's I/O needs it.
+  const { ApiServer } = await import('../api/server.js');
   const api = new ApiServer({
     volumes,
     snapshots,

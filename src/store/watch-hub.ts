@@ -40,6 +40,9 @@ export class WatchHub {
 
   publish(change: Change): void {
     this.#backlog.push(change);
+    while (this.#backlog.length > this.backlogMax) {
+      this.#forgotten = this.#backlog.shift()?.revision ?? this.#forgotten;
+    }
     this.#schedule();
   }
 
@@ -64,16 +67,13 @@ export class WatchHub {
     this.#watchers.clear();
   }
 
-  /** Later, so that no listener runs inside a call of the store. */
+  /** Later, so that no listener runs inside a call of the store, nor before its caller has the answer. */
   #schedule(): void {
     if (this.#scheduled) return;
     this.#scheduled = true;
-    queueMicrotask(() => {
+    setImmediate(() => {
       this.#scheduled = false;
       for (const watcher of [...this.#watchers]) this.#deliver(watcher);
-      while (this.#backlog.length > this.backlogMax) {
-        this.#forgotten = this.#backlog.shift()?.revision ?? this.#forgotten;
-      }
     });
   }
 
