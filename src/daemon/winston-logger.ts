@@ -45,6 +45,5 @@ function textValue(value: unknown): string {
 
 /** What others sent may be in a message; it must not forge a line of its own. */
 function oneLine(text: string): string {
-  // eslint-disable-next-line no-control-regex
   return text.replace(/[\u0000-\u001f\u007f]/g, (char) => JSON.stringify(char).slice(1, -1));
 }
