@@ -41,7 +41,21 @@ Status Refused(int error_number) {
   return {status.code(), status.message() + ": " + why};
 }
 
-Status Probe() {
+}  // namespace
+
+Status SetUpRing(uint32_t entries, uint32_t completions, io_uring& ring) {
+  int rc = -EINVAL;
+  for (const unsigned flags : kFlagChoices) {
+    io_uring_params params{};
+    params.flags = flags;
+    params.cq_entries = completions;
+    rc = io_uring_queue_init_params(entries, &ring, &params);
+    if (rc != -EINVAL) break;
+  }
+  return rc == 0 ? Status::Ok() : Refused(-rc);
+}
+
+Status ProbeIoUring() {
   io_uring ring;
   RETURN_IF_ERROR(SetUpRing(8, 16, ring));
   Status status;
@@ -60,22 +74,8 @@ Status Probe() {
   return status;
 }
 
-}  // namespace
-
-Status SetUpRing(uint32_t entries, uint32_t completions, io_uring& ring) {
-  int rc = -EINVAL;
-  for (const unsigned flags : kFlagChoices) {
-    io_uring_params params{};
-    params.flags = flags;
-    params.cq_entries = completions;
-    rc = io_uring_queue_init_params(entries, &ring, &params);
-    if (rc != -EINVAL) break;
-  }
-  return rc == 0 ? Status::Ok() : Refused(-rc);
-}
-
 Status EventLoop::IoUringAvailable() {
-  static const Status status = Probe();  // What the kernel allows a process does not change.
+  static const Status status = ProbeIoUring();  // What the kernel allows a process does not change.
   return status;
 }
 

@@ -13,4 +13,7 @@ namespace aurochs {
 // thread that enables it must be the only one to use it.
 Status SetUpRing(uint32_t entries, uint32_t completions, io_uring& ring);
 
+// Whether this process may make a ring that can do what the loop needs; tries it anew every time.
+Status ProbeIoUring();
+
 }  // namespace aurochs

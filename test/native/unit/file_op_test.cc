@@ -234,6 +234,51 @@ TEST_P(FileOpTest, RunsOperationsWithoutADescriptorOnTheLoopInOrderAndCompletesT
   EXPECT_EQ(read.Bytes(), std::string(300, 'r'));
 }
 
+// A real file whose sync takes as long as the test wants.
+class SlowSyncFile : public RecordingFile {
+ public:
+  SlowSyncFile(int fd, std::atomic<bool>& go) : fd_(fd), go_(go) {}
+  Status SyncData() override {
+    go_.wait(false);
+    return Status::Ok();
+  }
+  int fd() const override { return fd_; }
+
+ private:
+  const int fd_;
+  std::atomic<bool>& go_;
+};
+
+TEST_P(FileOpTest, SyncsThatHangHoldUpNeitherReadsNorWritesNorPunches) {
+  constexpr int kSyncs = 100;  // More than there are threads for anything.
+  std::atomic<bool> go = false;
+  SlowSyncFile slow(file_->fd(), go);
+  std::vector<std::unique_ptr<Op>> syncs;
+  Op write(FileOp::Kind::kWrite, *file_, 0, {4096}, 'w');
+  Op read(FileOp::Kind::kRead, *file_, 0, {4096}, '?');
+  Op punch(FileOp::Kind::kPunchHole, *file_, 0, {});
+  punch.length_bytes = 4096;
+  write.then = [&] { loop().SubmitFileOp(&read); };
+  read.then = [&] { loop().SubmitFileOp(&punch); };
+  punch.then = [&] {
+    for (const auto& sync : syncs) EXPECT_FALSE(sync->completed);
+    go = true;
+    go.notify_all();
+    loop().Stop();
+  };
+  loop().Post([&] {
+    for (int i = 0; i < kSyncs; ++i) {
+      syncs.push_back(
+          std::make_unique<Op>(FileOp::Kind::kSyncData, slow, 0, std::vector<size_t>{}));
+      loop().SubmitFileOp(syncs.back().get());
+    }
+    loop().SubmitFileOp(&write);
+  });
+  loop().Run();
+  EXPECT_EQ(read.Bytes(), std::string(4096, 'w'));
+  for (const auto& sync : syncs) EXPECT_TRUE(sync->completed);
+}
+
 INSTANTIATE_FOR_EVERY_BACKEND(FileOpTest);
 
 }  // namespace
