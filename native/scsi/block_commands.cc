@@ -37,12 +37,13 @@ std::optional<Extent> Unit::ExtentOrFail(Task& task, uint64_t bytes_max) {
   }
   const Extent extent = ExtentOf(range);
   if (extent.length_bytes > bytes_max) {
-    FailIllegal(task, Asc::kInvalidFieldInCdb);
+    FailCdbField(task, TransferLengthByteOf(task.cdb()));
     return std::nullopt;
   }
   return extent;
 }
 
+// FUA asks for what is on the medium (SBC-3, 5.10); the device has no second opinion to offer.
 void Unit::Read(Task& task) {
   const auto extent = ExtentOrFail(task, kRequestBytesMax);
   if (!extent) return;
@@ -103,7 +104,7 @@ void Unit::Write(Task& task) {
 // What is verified has to be on the medium, so the write is one with FUA.
 void Unit::WriteAndVerify(Task& task) {
   const uint8_t byte_check = ByteCheckOf(task.cdb());
-  if (byte_check > 1) return FailIllegal(task, Asc::kInvalidFieldInCdb);
+  if (byte_check > 1) return FailCdbField(task, 1);
   const auto extent = WriteExtentOrFail(task);
   if (!extent || !PrepareWriteFromDataOut(task, 0, *extent)) return;
   task.io.fua = true;
@@ -123,7 +124,7 @@ bool Unit::AfterWriteToVerify(Task& task, ErrorCode result) {
 
 void Unit::Verify(Task& task) {
   const uint8_t byte_check = ByteCheckOf(task.cdb());
-  if (byte_check == 2) return FailIllegal(task, Asc::kInvalidFieldInCdb);
+  if (byte_check == 2) return FailCdbField(task, 1);
   const auto extent = ExtentOrFail(task, kRequestBytesMax);
   if (!extent) return;
   if (extent->length_bytes == 0) return Good(task);
@@ -173,8 +174,8 @@ bool Unit::AfterReadToVerify(Task& task, ErrorCode result) {
 void Unit::CompareAndWrite(Task& task) {
   const auto extent = ExtentOrFail(task, kRequestBytesMax);
   if (!extent) return;
-  if (extent->length_bytes == 0) return Good(task);
   if (!DataOutIs(task, 2 * extent->length_bytes)) return;
+  if (extent->length_bytes == 0) return Good(task);
   if (!TakeBuffer(task, extent->length_bytes)) return;
   PrepareBuffered(task, IoOp::kRead, *extent);
   task.after_io = &Unit::AfterReadToCompare;
@@ -200,8 +201,8 @@ bool Unit::AfterReadToCompare(Task& task, ErrorCode result) {
 void Unit::OrWrite(Task& task) {
   const auto extent = ExtentOrFail(task, kRequestBytesMax);
   if (!extent) return;
-  if (extent->length_bytes == 0) return Good(task);
   if (!DataOutIs(task, extent->length_bytes)) return;
+  if (extent->length_bytes == 0) return Good(task);
   if (!TakeBuffer(task, extent->length_bytes)) return;
   PrepareBuffered(task, IoOp::kRead, *extent);
   task.after_io = &Unit::AfterReadToOr;

@@ -51,13 +51,14 @@ size_t CommandSpec::cdb_bytes() const {
   return CdbBytesOf(opcode);
 }
 
-bool CommandSpec::AllowsAllBitsOf(std::span<const std::byte, 16> cdb) const {
-  for (size_t i = 1; i < cdb_bytes(); ++i) {
+std::optional<uint8_t> CommandSpec::RefusedByteOf(std::span<const std::byte, 16> cdb) const {
+  const auto end = static_cast<uint8_t>(cdb_bytes());
+  for (uint8_t i = 1; i < end; ++i) {
     uint8_t allowed = usage[i - 1];
     if (i == 1 && has_service_action()) allowed |= kServiceActionBits;
-    if ((CdbByte(cdb, i) & ~allowed) != 0) return false;
+    if ((CdbByte(cdb, i) & ~allowed) != 0) return i;
   }
-  return true;
+  return std::nullopt;
 }
 
 std::array<uint8_t, 16> CommandSpec::UsageData() const {
@@ -88,6 +89,15 @@ BlockRange BlockRangeOf(std::span<const std::byte, 16> cdb) {
     case 10: return {LoadField(cdb, 2, 4), LoadField(cdb, 7, 2)};
     case 12: return {LoadField(cdb, 2, 4), LoadField(cdb, 6, 4)};
     default: return {LoadBigEndian<uint64_t>(cdb.data() + 2), LoadField(cdb, 10, 4)};
+  }
+}
+
+uint8_t TransferLengthByteOf(std::span<const std::byte, 16> cdb) {
+  switch (CdbBytesOf(CdbByte(cdb, 0))) {
+    case 6: return 4;
+    case 10: return 7;
+    case 12: return 6;
+    default: return 10;
   }
 }
 

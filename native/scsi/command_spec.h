@@ -7,6 +7,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string_view>
 
@@ -68,7 +69,8 @@ struct CommandSpec {
   bool has_service_action() const { return service_action >= 0; }
   size_t cdb_bytes() const;
   bool Has(Flags flag) const { return (flags & flag) != 0; }
-  bool AllowsAllBitsOf(std::span<const std::byte, 16> cdb) const;
+  // The first byte of the CDB that has such a bit.
+  std::optional<uint8_t> RefusedByteOf(std::span<const std::byte, 16> cdb) const;
   // The bits as REPORT SUPPORTED OPERATION CODES gives them, cdb_bytes() of them.
   std::array<uint8_t, 16> UsageData() const;
 };
@@ -88,6 +90,8 @@ struct BlockRange {
   uint64_t blocks = 0;
 };
 BlockRange BlockRangeOf(std::span<const std::byte, 16> cdb);
+// Where TRANSFER LENGTH begins.
+uint8_t TransferLengthByteOf(std::span<const std::byte, 16> cdb);
 uint32_t AllocationLengthOf(const CommandSpec& spec, std::span<const std::byte, 16> cdb);
 
 Plan PlanOf(const CommandSpec& spec, std::span<const std::byte, 16> cdb, uint32_t block_bytes);

@@ -28,7 +28,7 @@ bool Unit::DataOutIs(Task& task, uint64_t bytes) {
   const Command& command = *task.command;
   if (TotalBytes(command.data_out) == bytes && command.data_out_bytes_expected <= bytes)
     return true;
-  FailIllegal(task, Asc::kInvalidFieldInCommandInformationUnit);
+  FailCdbField(task, TransferLengthByteOf(task.cdb()));
   return false;
 }
 

@@ -170,11 +170,11 @@ std::optional<std::vector<std::byte>> VpdPage(uint8_t page_code, const UnitIdent
 void Unit::Inquiry(Task& task) {
   const uint8_t page_code = CdbByte(task.cdb(), 2);
   if ((CdbByte(task.cdb(), 1) & kEvpd) == 0) {
-    if (page_code != 0) return FailIllegal(task, Asc::kInvalidFieldInCdb);
+    if (page_code != 0) return FailCdbField(task, 2);
     return Answer(task, StandardInquiryData(identity_, true));
   }
   const auto page = VpdPage(page_code, identity_, device_.info());
-  if (!page) return FailIllegal(task, Asc::kInvalidFieldInCdb);
+  if (!page) return FailCdbField(task, 2);
   Answer(task, *page);
 }
 

@@ -147,7 +147,7 @@ void Unit::ModeSense(Task& task) {
   if (control == PageControl::kSaved) {
     return FailIllegal(task, Asc::kSavingParametersNotSupported);
   }
-  if (subpage != 0 && subpage != kAllSubpages) return FailIllegal(task, Asc::kInvalidFieldInCdb);
+  if (subpage != 0 && subpage != kAllSubpages) return FailCdbField(task, 3);
 
   const uint8_t device_specific = static_cast<uint8_t>((read_only() ? kWriteProtect : 0) | kDpoFua);
   const uint8_t descriptor_bytes = !with_descriptor ? 0 : long_lba ? 16 : 8;
@@ -179,7 +179,7 @@ void Unit::ModeSense(Task& task) {
       data.Bytes(page.parameters);
     }
   }
-  if (!found) return FailIllegal(task, Asc::kInvalidFieldInCdb);
+  if (!found) return FailCdbField(task, 2);
   if (header.ten) {
     data.SetLength16(0);
   } else {
@@ -192,7 +192,7 @@ void Unit::ModeSelect(Task& task) {
   const auto list = ParameterListOrFail(task);
   if (!list) return;
   if ((CdbByte(task.cdb(), 1) & kPageFormat) == 0 && !list->empty()) {
-    return FailIllegal(task, Asc::kInvalidFieldInCdb);
+    return FailCdbField(task, 1);
   }
   const Header header{task.spec->cdb_bytes() == 10};
   if (const auto asc = CheckModeParameters(*list, header, device_.info())) {

@@ -92,13 +92,13 @@ void Unit::WriteSame(Task& task) {
   const uint64_t block_bytes = device_.info().logical_block_bytes;
   const bool unmap = (CdbByte(task.cdb(), 1) & kCdbUnmap) != 0;
   const bool no_data = PlanFor(task.cdb()).length_bytes == 0;
-  if (unmap && !device_.info().can_unmap) return FailIllegal(task, Asc::kInvalidFieldInCdb);
+  if (unmap && !device_.info().can_unmap) return FailCdbField(task, 1);
   auto extent = ExtentOrFail(task, kWriteSameBytesMax);
   if (!extent) return;
   if (extent->length_bytes == 0) {  // to the end; WSNZ is 0
     extent->length_bytes = device_.info().size_bytes - extent->offset_bytes;
     if (extent->length_bytes > kWriteSameBytesMax) {
-      return FailIllegal(task, Asc::kInvalidFieldInCdb);
+      return FailCdbField(task, TransferLengthByteOf(task.cdb()));
     }
   }
   if (!DataOutIs(task, no_data ? 0 : block_bytes)) return;

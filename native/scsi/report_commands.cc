@@ -36,7 +36,7 @@ void Unit::StartStopUnit(Task& task) {
   constexpr uint8_t kStart = 0x01;
   constexpr uint8_t kLoadEject = 0x02;
   constexpr uint8_t kNoFlush = 0x04;
-  if ((flags & kLoadEject) != 0) return FailIllegal(task, Asc::kInvalidFieldInCdb);
+  if ((flags & kLoadEject) != 0) return FailCdbField(task, 4);
   // Stopping only means that what was written is safe: the volume goes on answering.
   if ((flags & (kStart | kNoFlush)) == 0) return StartFlush(task);
   Good(task);
@@ -83,7 +83,7 @@ std::vector<std::byte> ReportLunsData() {
 }
 
 void Unit::ReportLuns(Task& task) {
-  if (CdbByte(task.cdb(), 2) > 2) return FailIllegal(task, Asc::kInvalidFieldInCdb);
+  if (CdbByte(task.cdb(), 2) > 2) return FailCdbField(task, 2);
   // SELECT REPORT 1 asks for well known logical units only: there are none.
   if (CdbByte(task.cdb(), 2) == 1) return Answer(task, std::vector<std::byte>(8));
   Answer(task, ReportLunsData());
@@ -91,7 +91,7 @@ void Unit::ReportLuns(Task& task) {
 
 void Unit::ReportTargetPortGroups(Task& task) {
   const int format = CdbByte(task.cdb(), 1) >> 5;
-  if (format > 1) return FailIllegal(task, Asc::kInvalidFieldInCdb);
+  if (format > 1) return FailCdbField(task, 1);
   ByteList data;
   data.U32(0);                            // RETURN DATA LENGTH, below
   if (format == 1) data.U32(0x10000000);  // extended header; IMPLICIT TRANSITION TIME not said
@@ -142,14 +142,14 @@ void Unit::ReportSupportedOperationCodes(Task& task) {
     data.SetLength32(0);
     return Answer(task, data.bytes());
   }
-  if (options > 3) return FailIllegal(task, Asc::kInvalidFieldInCdb);
+  if (options > 3) return FailCdbField(task, 2);
 
   const CommandSpec* found = nullptr;
   for (const CommandSpec& spec : AllCommands()) {
     if (spec.opcode != wanted_opcode || !Supports(spec)) continue;
     // Option 1 is for commands without service actions, 2 for those with, 3 for both.
     if (options == (spec.has_service_action() ? 1 : 2)) {
-      return FailIllegal(task, Asc::kInvalidFieldInCdb);
+      return FailCdbField(task, 2);
     }
     if ((spec.has_service_action() ? spec.service_action : 0) == wanted_action || options == 1) {
       found = &spec;

@@ -60,15 +60,19 @@ struct Sense {
   SenseKey key = SenseKey::kNoSense;
   Asc asc = Asc::kNone;
   std::optional<uint32_t> information;  // e.g. where a comparison failed
+  std::optional<uint8_t> cdb_byte;      // FIELD POINTER: where the field in error begins
 
   friend bool operator==(const Sense&, const Sense&) = default;
 };
 
 constexpr Sense IllegalRequest(Asc asc) {
-  return {SenseKey::kIllegalRequest, asc, {}};
+  return {SenseKey::kIllegalRequest, asc};
+}
+constexpr Sense InvalidFieldInCdb(uint8_t byte) {
+  return {SenseKey::kIllegalRequest, Asc::kInvalidFieldInCdb, {}, byte};
 }
 constexpr Sense UnitAttention(Asc asc) {
-  return {SenseKey::kUnitAttention, asc, {}};
+  return {SenseKey::kUnitAttention, asc};
 }
 
 // Fixed format, current error (SPC-4, 4.5.3).

@@ -110,16 +110,13 @@ void Unit::Dispatch(Task& task) {
     return Fail(task, UnitAttention(nexus.attentions.Take()));
   }
   if (!supported) {
-    return FailIllegal(task, found.opcode_known && found.spec == nullptr
-                                 ? Asc::kInvalidFieldInCdb
-                                 : Asc::kInvalidCommandOperationCode);
+    if (found.opcode_known && found.spec == nullptr) return FailCdbField(task, 1);
+    return FailIllegal(task, Asc::kInvalidCommandOperationCode);
   }
   if (ReservationConflicts(*task.spec, *task.command)) {
     return FailWithStatus(task, Status::kReservationConflict);
   }
-  if (!task.spec->AllowsAllBitsOf(task.cdb())) {
-    return FailIllegal(task, Asc::kInvalidFieldInCdb);
-  }
+  if (const auto byte = task.spec->RefusedByteOf(task.cdb())) return FailCdbField(task, *byte);
   if (task.spec->Has(CommandSpec::kModifies) && read_only()) {
     return FailWith(task, ErrorCode::kReadOnly);
   }

@@ -125,6 +125,7 @@ class Unit final : public LogicalUnit {
   void Good(Task& task) { Finish(task); }
   void Fail(Task& task, const Sense& sense);
   void FailIllegal(Task& task, Asc asc) { Fail(task, IllegalRequest(asc)); }
+  void FailCdbField(Task& task, uint8_t byte) { Fail(task, InvalidFieldInCdb(byte)); }
   void FailWith(Task& task, ErrorCode code);
   void FailWithStatus(Task& task, Status status);
   // Ends with `bytes` as data-in, cut at the allocation length and at what the transport takes.
@@ -147,7 +148,7 @@ class Unit final : public LogicalUnit {
   // The data-out of a command that needs all of it; ends the task and returns nothing if it is
   // short.
   std::optional<std::vector<std::byte>> ParameterListOrFail(Task& task);
-  // Whether the data-out has exactly `bytes`; ends the task if not.
+  // Whether the data-out has, and was meant to have, exactly `bytes`; ends the task if not.
   bool DataOutIs(Task& task, uint64_t bytes);
   // Prepares task.io to write `extent` from the data-out after its first `skip_bytes`. Ends the
   // task and returns false if there is no memory.

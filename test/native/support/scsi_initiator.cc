@@ -86,6 +86,11 @@ std::optional<uint32_t> SentCommand::information() const {
   return LoadBigEndian<uint32_t>(command_.sense.data() + 3);
 }
 
+std::optional<int> SentCommand::field_pointer() const {
+  if (command_.sense.empty() || command_.sense[15] != std::byte{0xc0}) return {};
+  return LoadBigEndian<uint16_t>(command_.sense.data() + 16);
+}
+
 Initiator::Initiator(scsi::LogicalUnit& unit, std::string name, bool take_attention)
     : unit_(unit), nexus_(unit.AttachNexus({std::move(name), 1})) {
   if (take_attention) CHECK(TestUnitReady() == "6/29/00");

@@ -37,6 +37,7 @@ class SentCommand {
   const std::vector<std::byte>& data() const { return data_; }
   uint64_t untruncated() const { return command_.data_in_bytes_untruncated; }
   std::optional<uint32_t> information() const;
+  std::optional<int> field_pointer() const;  // into the CDB
   scsi::Command& command() { return command_; }
   void Submit() { unit_.Submit(&command_); }
 

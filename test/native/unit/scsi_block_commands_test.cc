@@ -99,6 +99,17 @@ TEST_F(BlockCommands, RefuseBitsThatAreNotSupported) {
   EXPECT_EQ(OnDisk(0, 1), Bytes(512, 0));
 }
 
+TEST_F(BlockCommands, SenseDataPointsToTheFieldInError) {
+  const auto protect = initiator.Send(MakeCdb10(opcode::kRead10, 0, 1, 0x20));
+  EXPECT_EQ(protect->field_pointer(), 1);
+  const auto opcodes = initiator.Send(MakeCdb({0xa3, 0x0c, 2, opcode::kRead10, 0, 0, 0, 0, 4, 0}));
+  EXPECT_EQ(opcodes->result(), "5/24/00");
+  EXPECT_EQ(opcodes->field_pointer(), 2);
+  const auto range = initiator.Send(MakeCdb10(opcode::kRead10, kBlocks, 1));
+  EXPECT_EQ(range->result(), "5/21/00");
+  EXPECT_FALSE(range->field_pointer().has_value());
+}
+
 TEST_F(BlockCommands, PassForceUnitAccessOnToTheDevice) {
   bool fua = false;
   faulty.FailMatching(
@@ -173,7 +184,7 @@ TEST_F(BlockCommands, VerifyComparesWhenAskedTo) {
   }
   EXPECT_EQ(initiator.Do(MakeCdb10(opcode::kVerify10, 0, blocks)), "GOOD");
   EXPECT_EQ(initiator.Do(MakeCdb10(opcode::kVerify10, 0, 1, 0x04), data), "5/24/00");
-  EXPECT_EQ(initiator.Do(verify, Bytes(512, 0)), "5/0e/03");
+  EXPECT_EQ(initiator.Do(verify, Bytes(512, 0)), "5/24/00");
 }
 
 TEST_F(BlockCommands, VerifyComparesEveryBlockWithOneWhenAskedTo) {
@@ -215,8 +226,9 @@ TEST_F(BlockCommands, CompareAndWriteWritesOnlyIfTheBlocksAreAsExpected) {
 
 TEST_F(BlockCommands, CompareAndWriteWantsExactlyTwiceItsBlocks) {
   const auto cdb = MakeCdb16(opcode::kCompareAndWrite, 0, 2);
-  EXPECT_EQ(initiator.Do(cdb, Bytes(1024, 0)), "5/0e/03");
-  EXPECT_EQ(initiator.Do(cdb, Bytes(4096, 0)), "5/0e/03");
+  EXPECT_EQ(initiator.Do(cdb, Bytes(1024, 0)), "5/24/00");
+  EXPECT_EQ(initiator.Do(cdb, Bytes(4096, 0)), "5/24/00");
+  EXPECT_EQ(initiator.Do(MakeCdb16(opcode::kCompareAndWrite, 0, 0), Bytes(1024, 0)), "5/24/00");
   EXPECT_EQ(initiator.Do(MakeCdb16(opcode::kCompareAndWrite, 0, 256), Bytes(512, 0)), "5/24/00");
   EXPECT_EQ(OnDisk(0, 2), Bytes(1024, 0));
 }

@@ -166,8 +166,8 @@ TEST_F(Provisioning, WriteSameOfNoBlocksGoesToTheEnd) {
 
 TEST_F(Provisioning, WriteSameWantsExactlyOneBlock) {
   const auto cdb = MakeCdb16(opcode::kWriteSame16, 0, 8, kUnmapBit);
-  EXPECT_EQ(initiator.Do(cdb, Bytes(256, 0)), "5/0e/03");
-  EXPECT_EQ(initiator.Do(cdb, Bytes(1024, 0)), "5/0e/03");
+  EXPECT_EQ(initiator.Do(cdb, Bytes(256, 0)), "5/24/00");
+  EXPECT_EQ(initiator.Do(cdb, Bytes(1024, 0)), "5/24/00");
   EXPECT_EQ(initiator.Do(MakeCdb16(opcode::kWriteSame16, 0, 8, 0x10), Bytes(512, 0)), "5/24/00")
       << "ANCHOR";
 }
