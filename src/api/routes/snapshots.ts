@@ -9,6 +9,12 @@ type SnapshotParams = { Params: { name: string; snapshot: string } };
 type DiffQuery = { Querystring: { from?: string; to?: string; offset?: string; limit?: string } };
 
 export function snapshotRoutes(app: FastifyInstance, deps: RouteDeps): void {
+  readRoutes(app, deps);
+  changeRoutes(app, deps);
+  diffRoute(app, deps);
+}
+
+function readRoutes(app: FastifyInstance, deps: RouteDeps): void {
   const { snapshots } = deps;
 
   app.get<VolumeParams>(
@@ -26,6 +32,24 @@ export function snapshotRoutes(app: FastifyInstance, deps: RouteDeps): void {
     }),
   );
 
+  app.get<SnapshotParams>(
+    '/v1/volumes/:name/snapshots/:snapshot',
+    {
+      schema: {
+        summary: 'One snapshot, by name or id',
+        params: PARAMS.snapshot,
+        querystring: QUERY.none,
+        response: answers(200, 'Snapshot'),
+      },
+    },
+    async (request) =>
+      snapshotBody(await snapshots.get(request.params.name, request.params.snapshot)),
+  );
+}
+
+function changeRoutes(app: FastifyInstance, deps: RouteDeps): void {
+  const { snapshots } = deps;
+
   app.post<VolumeParams & { Body: SnapshotCreateBody | null }>(
     '/v1/volumes/:name/snapshots',
     {
@@ -41,20 +65,6 @@ export function snapshotRoutes(app: FastifyInstance, deps: RouteDeps): void {
       const snapshot = await snapshots.create(request.params.name, request.body?.name);
       return reply.status(201).send(snapshotBody(snapshot));
     },
-  );
-
-  app.get<SnapshotParams>(
-    '/v1/volumes/:name/snapshots/:snapshot',
-    {
-      schema: {
-        summary: 'One snapshot, by name or id',
-        params: PARAMS.snapshot,
-        querystring: QUERY.none,
-        response: answers(200, 'Snapshot'),
-      },
-    },
-    async (request) =>
-      snapshotBody(await snapshots.get(request.params.name, request.params.snapshot)),
   );
 
   app.delete<SnapshotParams>(
@@ -86,6 +96,10 @@ export function snapshotRoutes(app: FastifyInstance, deps: RouteDeps): void {
     async (request) =>
       snapshotBody(await snapshots.revert(request.params.name, request.params.snapshot)),
   );
+}
+
+function diffRoute(app: FastifyInstance, deps: RouteDeps): void {
+  const { snapshots } = deps;
 
   app.get<VolumeParams & DiffQuery>(
     '/v1/volumes/:name/diff',

@@ -16,22 +16,38 @@ type Params = { Params: { name: string } };
 type Secrets = { Querystring: { secrets?: '1' } };
 
 export function volumeRoutes(app: FastifyInstance, deps: RouteDeps): void {
-  const { volumes, disks } = deps;
+  readRoutes(app, deps);
+  lifeRoutes(app, deps);
+  attachRoutes(app, deps);
+}
 
-  const bodies = async (list: Volume[], withSecrets = false): Promise<VolumeBody[]> => {
-    const paths = new Map((await disks.list()).map((disk) => [disk.id, disk.path]));
-    return list.map((volume) =>
-      volumeBody({
-        volume,
-        exports: volumes.exports(volume),
-        allocatedBytes: volumes.allocatedBytes(volume),
-        diskPath: (id) => paths.get(id) ?? '',
-        withSecrets,
-      }),
-    );
-  };
-  const body = async (volume: Volume, withSecrets = false): Promise<VolumeBody | undefined> =>
-    (await bodies([volume], withSecrets))[0];
+async function bodies(
+  { volumes, disks }: RouteDeps,
+  list: Volume[],
+  withSecrets = false,
+): Promise<VolumeBody[]> {
+  const paths = new Map((await disks.list()).map((disk) => [disk.id, disk.path]));
+  return list.map((volume) =>
+    volumeBody({
+      volume,
+      exports: volumes.exports(volume),
+      allocatedBytes: volumes.allocatedBytes(volume),
+      diskPath: (id) => paths.get(id) ?? '',
+      withSecrets,
+    }),
+  );
+}
+
+async function body(
+  deps: RouteDeps,
+  volume: Volume,
+  withSecrets = false,
+): Promise<VolumeBody | undefined> {
+  return (await bodies(deps, [volume], withSecrets))[0];
+}
+
+function readRoutes(app: FastifyInstance, deps: RouteDeps): void {
+  const { volumes } = deps;
 
   app.get<Secrets>(
     '/v1/volumes',
@@ -43,25 +59,8 @@ export function volumeRoutes(app: FastifyInstance, deps: RouteDeps): void {
       },
     },
     async (request) => ({
-      items: await bodies(await volumes.list(), request.query.secrets === '1'),
+      items: await bodies(deps, await volumes.list(), request.query.secrets === '1'),
     }),
-  );
-
-  app.post<{ Body: VolumeCreateBody }>(
-    '/v1/volumes',
-    {
-      schema: {
-        summary: 'Create a volume',
-        querystring: QUERY.none,
-        body: BODY('VolumeCreate'),
-        response: answers(201, 'Volume'),
-      },
-    },
-    async (request, reply) => {
-      const { size, ...rest } = request.body;
-      const volume = await volumes.create({ ...rest, sizeBytes: parseSize(size) });
-      return reply.status(201).send(await body(volume));
-    },
   );
 
   app.get<Params & Secrets>(
@@ -77,7 +76,28 @@ export function volumeRoutes(app: FastifyInstance, deps: RouteDeps): void {
     async (request) => {
       const volume = await volumes.get(request.params.name);
       await volumes.refresh(volume);
-      return body(volume, request.query.secrets === '1');
+      return body(deps, volume, request.query.secrets === '1');
+    },
+  );
+}
+
+function lifeRoutes(app: FastifyInstance, deps: RouteDeps): void {
+  const { volumes } = deps;
+
+  app.post<{ Body: VolumeCreateBody }>(
+    '/v1/volumes',
+    {
+      schema: {
+        summary: 'Create a volume',
+        querystring: QUERY.none,
+        body: BODY('VolumeCreate'),
+        response: answers(201, 'Volume'),
+      },
+    },
+    async (request, reply) => {
+      const { size, ...rest } = request.body;
+      const volume = await volumes.create({ ...rest, sizeBytes: parseSize(size) });
+      return reply.status(201).send(await body(deps, volume));
     },
   );
 
@@ -97,6 +117,25 @@ export function volumeRoutes(app: FastifyInstance, deps: RouteDeps): void {
     },
   );
 
+  app.post<Params & { Body: VolumeExpandBody }>(
+    '/v1/volumes/:name/expand',
+    {
+      schema: {
+        summary: 'Make a volume larger, attached or not',
+        params: PARAMS.volume,
+        querystring: QUERY.none,
+        body: BODY('VolumeExpand'),
+        response: answers(200, 'Volume'),
+      },
+    },
+    async (request) =>
+      body(deps, await volumes.expand(request.params.name, parseSize(request.body.size))),
+  );
+}
+
+function attachRoutes(app: FastifyInstance, deps: RouteDeps): void {
+  const { volumes } = deps;
+
   app.post<Params & { Body: VolumeAttachBody | null }>(
     '/v1/volumes/:name/attach',
     {
@@ -108,7 +147,7 @@ export function volumeRoutes(app: FastifyInstance, deps: RouteDeps): void {
         response: answers(200, 'Volume'),
       },
     },
-    async (request) => body(await volumes.attach(request.params.name, request.body ?? {})),
+    async (request) => body(deps, await volumes.attach(request.params.name, request.body ?? {})),
   );
 
   app.post<Params & { Body: VolumeDetachBody | null }>(
@@ -122,21 +161,6 @@ export function volumeRoutes(app: FastifyInstance, deps: RouteDeps): void {
         response: answers(200, 'Volume'),
       },
     },
-    async (request) => body(await volumes.detach(request.params.name, request.body?.force)),
-  );
-
-  app.post<Params & { Body: VolumeExpandBody }>(
-    '/v1/volumes/:name/expand',
-    {
-      schema: {
-        summary: 'Make a volume larger, attached or not',
-        params: PARAMS.volume,
-        querystring: QUERY.none,
-        body: BODY('VolumeExpand'),
-        response: answers(200, 'Volume'),
-      },
-    },
-    async (request) =>
-      body(await volumes.expand(request.params.name, parseSize(request.body.size))),
+    async (request) => body(deps, await volumes.detach(request.params.name, request.body?.force)),
   );
 }
