@@ -160,10 +160,13 @@ void HostVolume::WatchReplica(const ReplicaInfo& info) {
     events(ReplicaFailedEvent{
         volume_id, "the disk lost data of volume " + volume_id + "; it takes no more writes (D4)"});
   });
-  // The replica goes on with merges that were under way. Asking again is how to hear of them.
+  // The replica goes on with merges that were under way. Asking again is how to hear of their end,
+  // if it has not come already.
   for (const SnapshotInfo& snapshot : info.snapshots) {
     if (!snapshot.removing) continue;
-    DeleteSnapshot(snapshot.id, [](const Status&) {});
+    DeleteSnapshot(snapshot.id, [merged = TellMerged(snapshot.id)](const Status& status) {
+      if (status.code() == ErrorCode::kNotFound) merged(Status::Ok());
+    });
   }
 }
 
