@@ -56,7 +56,10 @@
         "dependencies": ["core"],
         "sources": ["<!@(find native/addon -name \"*.cc\")"],
         "cflags_cc": ["-isystem <!(node -p \"path.resolve(require('node-addon-api').include_dir)\")"],
-        "defines": ["NAPI_VERSION=8", "NODE_ADDON_API_DISABLE_DEPRECATED", "NAPI_DISABLE_CPP_EXCEPTIONS"],
+        "defines": [
+          "NAPI_VERSION=8", "NODE_ADDON_API_DISABLE_DEPRECATED", "NAPI_DISABLE_CPP_EXCEPTIONS",
+          "NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS"
+        ],
         # Only the module's entry is visible: node carries its own OpenSSL and may carry its own
         # liburing. Worker pools outlive a worker thread that loaded the module, so it stays mapped.
         "ldflags": [

@@ -12,6 +12,15 @@ bool MayBeDropped(const HostEvent& event) {
   return std::holds_alternative<LogEvent>(event) || std::holds_alternative<SessionEvent>(event);
 }
 
+// Not when the environment is being ended from outside or runs its last turn. Any call that could
+// run JavaScript tells; this one would, were there a getter.
+bool CanRunJavaScript(Napi::Env env) {
+  const Napi::Object object = Napi::Object::New(env);
+  bool has = false;
+  const napi_status status = napi_has_named_property(env, object, "aurochs", &has);
+  return status == napi_ok;
+}
+
 // An exception out of a listener is the program's, not the channel's: it goes where those of timers
 // go, and the next entry is delivered if the program lives on.
 void ReportException(Napi::Env env) {
@@ -87,6 +96,10 @@ void EventChannel::OnWake(napi_env env, napi_value, void* context, void*) {
 }
 
 void EventChannel::Drain(Napi::Env env) {
+  {
+    Napi::HandleScope scope(env);
+    if (!CanRunJavaScript(env)) return;  // Shut drops what waits.
+  }
   Backlog backlog;
   {
     std::lock_guard lock(mutex_);

@@ -91,16 +91,21 @@ NativeHost::~NativeHost() {
 // Runs `work` on a worker thread, which may block, and `done` on the control loop.
 template <typename Outcome>
 void NativeHost::RunJob(std::function<Outcome()> work, std::function<void(Outcome)> done) {
-  loops_->control().Post([this, work = std::move(work), done = std::move(done)] {
-    if (state_ != State::kOpen) return done(Closed());
-    StartJob();
-    auto outcome = std::make_shared<std::optional<Outcome>>();
-    loops_->control().RunBlocking([work, outcome] { outcome->emplace(work()); },
-                                  [this, outcome, done] {
-                                    done(std::move(**outcome));
-                                    JobLeft();
-                                  });
-  });
+  loops_->control().Post(
+      [this, work = std::move(work), done = std::move(done)] { RunJobNow<Outcome>(work, done); });
+}
+
+// The same, on the control loop.
+template <typename Outcome>
+void NativeHost::RunJobNow(std::function<Outcome()> work, std::function<void(Outcome)> done) {
+  if (state_ != State::kOpen) return done(Closed());
+  StartJob();
+  auto outcome = std::make_shared<std::optional<Outcome>>();
+  loops_->control().RunBlocking([work = std::move(work), outcome] { outcome->emplace(work()); },
+                                [this, outcome, done = std::move(done)] {
+                                  done(std::move(**outcome));
+                                  JobLeft();
+                                });
 }
 
 void NativeHost::StartJob() {
@@ -166,9 +171,19 @@ void NativeHost::FsckReplica(std::string disk_path, std::string name,
       std::move(done));
 }
 
-void NativeHost::ProbeDisk(std::string path, std::function<void(Result<DiskProbe>)> done) {
-  RunJob<Result<DiskProbe>>([path = std::move(path)] { return ::aurochs::ProbeDisk(path); },
-                            std::move(done));
+// Two probes at once would see each other's files.
+void NativeHost::ProbeDisk(std::string path, ProbeDone done) {
+  loops_->control().Post([this, path = std::move(path), done = std::move(done)] {
+    auto& waiting = probes_[path];
+    waiting.push_back(done);
+    if (waiting.size() > 1) return;
+    RunJobNow<Result<DiskProbe>>([path] { return ::aurochs::ProbeDisk(path); },
+                                 [this, path](const Result<DiskProbe>& probe) {
+                                   for (const ProbeDone& one : probes_.extract(path).mapped()) {
+                                     one(probe);
+                                   }
+                                 });
+  });
 }
 
 Status NativeHost::CheckRoomForVolume() const {

@@ -38,6 +38,7 @@ class NativeHost {
  public:
   using Done = std::function<void(Status)>;
   using VolumeDone = std::function<void(Result<std::shared_ptr<HostVolume>>)>;
+  using ProbeDone = std::function<void(Result<DiskProbe>)>;
   using AddressDone = std::function<void(Result<std::string>)>;
 
   enum class TestDevice : uint8_t { kNull, kMemory };
@@ -63,7 +64,8 @@ class NativeHost {
   void RemoveReplica(std::string disk_path, std::string name, Done done);
   void FsckReplica(std::string disk_path, std::string name,
                    std::function<void(Result<std::vector<FsckFinding>>)> done);
-  void ProbeDisk(std::string path, std::function<void(Result<DiskProbe>)> done);
+  // A probe of a path that is being probed hears of the same outcome.
+  void ProbeDisk(std::string path, ProbeDone done);
 
   // As ReplicaDevice::Open, on the loop with the fewest volumes.
   void OpenVolume(std::string disk_path, std::string name, uint64_t epoch, VolumeDone done);
@@ -85,6 +87,8 @@ class NativeHost {
   NativeHost(std::unique_ptr<LoopSet> loops, EventSink events);
   template <typename Outcome>
   void RunJob(std::function<Outcome()> work, std::function<void(Outcome)> done);
+  template <typename Outcome>
+  void RunJobNow(std::function<Outcome()> work, std::function<void(Outcome)> done);
   void StartJob();
   void JobLeft();
   Status CheckRoomForVolume() const;
@@ -108,8 +112,9 @@ class NativeHost {
 
   // The rest belongs to the control loop.
   State state_ = State::kOpen;
-  uint32_t jobs_ = 0;              // under way; closing waits for them
-  uint32_t servers_to_close_ = 0;  // while closing
+  uint32_t jobs_ = 0;                                     // under way; closing waits for them
+  uint32_t servers_to_close_ = 0;                         // while closing
+  std::map<std::string, std::vector<ProbeDone>> probes_;  // under way, by path
   uint64_t next_volume_id_ = 1;
   // Open ones, and with null those that are being opened.
   std::map<uint64_t, std::shared_ptr<HostVolume>> volumes_;
