@@ -141,7 +141,8 @@ void UringBackend::ArmPolls(WatchState& watch) {
 bool UringBackend::CancelPolls(WatchState& watch) {
   const auto cancel = [&](Tag tag) {
     io_uring_sqe* const sqe = NextSqe();
-    io_uring_prep_poll_remove(sqe, UserData(&watch, tag));
+    // Not a poll removal: that one misses a poll whose wake-up is on its way, which then stays.
+    io_uring_prep_cancel64(sqe, UserData(&watch, tag), 0);
     sqe->user_data = UserData(nullptr, Tag::kIgnored);
   };
   if (watch.armed_readable) cancel(Tag::kReadable);
