@@ -179,9 +179,8 @@ void NativeHost::ProbeDisk(std::string path, ProbeDone done) {
     if (waiting.size() > 1) return;
     RunJobNow<Result<DiskProbe>>([path] { return ::aurochs::ProbeDisk(path); },
                                  [this, path](const Result<DiskProbe>& probe) {
-                                   for (const ProbeDone& one : probes_.extract(path).mapped()) {
-                                     one(probe);
-                                   }
+                                   const auto ended = probes_.extract(path);
+                                   for (const ProbeDone& one : ended.mapped()) one(probe);
                                  });
   });
 }
