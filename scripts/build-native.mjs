@@ -70,7 +70,14 @@ function buildExecutables(kind, sanitize) {
     `-Dsanitize=${kind === 'fuzzers' ? 'fuzzer' : sanitize}`,
   ];
   const includes = kind === 'fuzzers' ? ['-I', describeFuzzers(output)] : [];
-  const generator = ['-f', 'ninja', '--depth=.', '-G', 'output_dir=.', `--generator-output=${output}`];
+  const generator = [
+    '-f',
+    'ninja',
+    '--depth=.',
+    '-G',
+    'output_dir=.',
+    `--generator-output=${output}`,
+  ];
   const env = { CXX: cxx, CC: cxx, LD: compiler, CCACHE_BASEDIR: root, CCACHE_NOHASHDIR: '1' };
   run('python3', [gyp, 'binding.gyp', ...includes, ...generator, ...defines], env);
   run('ninja', ['-C', join(output, 'Release')], env);
