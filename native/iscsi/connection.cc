@@ -18,7 +18,8 @@ constexpr size_t kGatherPieces = 512;  // two for each of kSendBatchPdusMax
 
 }  // namespace
 
-Connection::Connection(EventLoop& loop, EstablishedLogin login, User& user)
+Connection::Connection(EventLoop& loop, EstablishedLogin login, User& user,
+                       const Timeouts& timeouts)
     : loop_(loop),
       fd_(std::move(login.fd)),
       slot_(std::move(login.slot)),
@@ -26,6 +27,8 @@ Connection::Connection(EventLoop& loop, EstablishedLogin login, User& user)
       reader_(kPduDataSegmentBytesMax),
       watch_(new FdWatch(loop, fd_.get(), *this)),
       idle_timer_(loop, [this] { OnIdleTimer(); }),
+      nop_idle_ms_(timeouts.nop_idle_ms),
+      nop_timeout_ms_(timeouts.nop_timeout_ms),
       cid_(login.identity.cid),
       local_address_(std::move(login.local_address)),
       remote_address_(std::move(login.remote_address)),
@@ -39,7 +42,7 @@ Connection::Connection(EventLoop& loop, EstablishedLogin login, User& user)
   reader_.SetDigests(login.parameters.header_digest, login.parameters.data_digest);
   reader_.Adopt(login.unused);
   UpdateInterest();
-  idle_timer_.Start(kNopIdleMs);
+  idle_timer_.Start(nop_idle_ms_);
   // What came along with the last login request is handled once the user is ready for it.
   input_paused_ = !login.unused.empty();
   WantOutput();
@@ -228,11 +231,11 @@ void Connection::OnIdleTimer() {
     Lose(std::string(close_reason_));
   } else if (nop_pending_) {
     Lose("no answer to NOP-In");
-  } else if (silent_ms >= kNopIdleMs) {
+  } else if (silent_ms >= nop_idle_ms_) {
     SendNop();
-    idle_timer_.Start(kNopTimeoutMs);
+    idle_timer_.Start(nop_timeout_ms_);
   } else {
-    idle_timer_.Start(kNopIdleMs - silent_ms);
+    idle_timer_.Start(nop_idle_ms_ - silent_ms);
   }
 }
 

@@ -20,6 +20,7 @@
 #include "iscsi/pdu_fault.h"
 #include "iscsi/pdu_reader.h"
 #include "iscsi/pdu_writer.h"
+#include "iscsi/server.h"
 
 namespace aurochs::iscsi {
 
@@ -45,7 +46,7 @@ class Connection final : private FdHandler, private TurnEndTask {
   };
 
   // Sends the login's last response. Digests begin after it.
-  Connection(EventLoop& loop, EstablishedLogin login, User& user);
+  Connection(EventLoop& loop, EstablishedLogin login, User& user, const Timeouts& timeouts);
   ~Connection();
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
@@ -102,6 +103,8 @@ class Connection final : private FdHandler, private TurnEndTask {
   PduWriter writer_;
   std::unique_ptr<FdWatch> watch_;
   Timer idle_timer_;
+  const uint32_t nop_idle_ms_;
+  const uint32_t nop_timeout_ms_;
   const uint16_t cid_;
   const std::string local_address_;
   const std::string remote_address_;

@@ -16,7 +16,7 @@ namespace aurochs::iscsi {
 
 LoginConnection::LoginConnection(EventLoop& loop, UniqueFd fd, ConnectionSlot slot,
                                  std::string remote_address, LoginPolicy& policy, Owner& owner,
-                                 uint64_t id)
+                                 uint64_t id, uint32_t timeout_ms)
     : owner_(owner),
       id_(id),
       fd_(std::move(fd)),
@@ -28,7 +28,7 @@ LoginConnection::LoginConnection(EventLoop& loop, UniqueFd fd, ConnectionSlot sl
       watch_(new FdWatch(loop, fd_.get(), *this)),
       timeout_(loop, [this] { End("no login in time"); }) {
   watch_->SetInterest(true, false);
-  timeout_.Start(kLoginTimeoutMs);
+  timeout_.Start(timeout_ms);
 }
 
 void LoginConnection::OnReadable() {

@@ -30,7 +30,7 @@ class LoginConnection final : private FdHandler {
   };
 
   LoginConnection(EventLoop& loop, UniqueFd fd, ConnectionSlot slot, std::string remote_address,
-                  LoginPolicy& policy, Owner& owner, uint64_t id);
+                  LoginPolicy& policy, Owner& owner, uint64_t id, uint32_t timeout_ms);
 
  private:
   void OnReadable() override;

@@ -6,7 +6,8 @@
 
 namespace aurochs::iscsi {
 
-Portal::Portal(EventLoop& loop, ServerDirectory& directory) : loop_(loop), directory_(directory) {}
+Portal::Portal(EventLoop& loop, ServerDirectory& directory, const Timeouts& timeouts)
+    : loop_(loop), directory_(directory), timeouts_(timeouts) {}
 
 Portal::~Portal() {
   CHECK(listeners_.empty() && logins_.empty() && discovery_sessions_.empty());
@@ -25,7 +26,8 @@ void Portal::OnAccept(UniqueFd fd, std::string remote_address) {
   if (!slot) return;  // Closes it: the one bound that an initiator can only run into.
   const uint64_t id = next_id_++;
   logins_[id].reset(new LoginConnection(loop_, std::move(fd), std::move(slot),
-                                        std::move(remote_address), directory_, *this, id));
+                                        std::move(remote_address), directory_, *this, id,
+                                        timeouts_.login_ms));
 }
 
 void Portal::OnLoggedIn(uint64_t id, std::unique_ptr<EstablishedLogin> login) {
@@ -39,7 +41,7 @@ void Portal::OnLoggedIn(uint64_t id, std::unique_ptr<EstablishedLogin> login) {
   login->last_answer.bhs.SetU16(field::kTsih, last_tsih_);
   const uint64_t session_id = next_id_++;
   discovery_sessions_[session_id].reset(
-      new Session(loop_, *this, Session::Units{}, session_id, std::move(*login)));
+      new Session(loop_, *this, Session::Units{}, session_id, std::move(*login), timeouts_));
 }
 
 void Portal::OnLoginEnded(uint64_t id) {

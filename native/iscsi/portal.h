@@ -23,7 +23,7 @@ namespace aurochs::iscsi {
 
 class Portal final : private LoginConnection::Owner, private Session::Host {
  public:
-  Portal(EventLoop& loop, ServerDirectory& directory);
+  Portal(EventLoop& loop, ServerDirectory& directory, const Timeouts& timeouts);
   ~Portal();  // Only after Close, or without ever having listened.
 
   void Listen(ListeningSocket socket);
@@ -43,6 +43,7 @@ class Portal final : private LoginConnection::Owner, private Session::Host {
 
   EventLoop& loop_;
   ServerDirectory& directory_;
+  const Timeouts timeouts_;
   const ConnectionSlot::Counter connections_ = std::make_shared<std::atomic<uint32_t>>(0);
   std::vector<std::unique_ptr<Listener>> listeners_;
   std::unordered_map<uint64_t, std::unique_ptr<LoginConnection>> logins_;

@@ -56,10 +56,11 @@ Status CheckName(const std::string& name) {
 
 class ServerImpl final : public Server, public ServerDirectory {
  public:
-  ServerImpl(EventLoop& portal_loop, Events events)
+  ServerImpl(EventLoop& portal_loop, Events events, const Timeouts& timeouts)
       : portal_loop_(portal_loop),
         events_(std::move(events)),
-        portal_(new Portal(portal_loop, *this)) {}
+        timeouts_(timeouts),
+        portal_(new Portal(portal_loop, *this, timeouts)) {}
   ~ServerImpl() override { CHECK(targets_.empty() && removing_.empty()); }
 
   Result<std::string> Listen(const std::string& portal) override;
@@ -87,6 +88,7 @@ class ServerImpl final : public Server, public ServerDirectory {
 
   EventLoop& portal_loop_;
   const Events events_;
+  const Timeouts timeouts_;
   const std::unique_ptr<Portal> portal_;
 
   mutable std::mutex mutex_;
@@ -134,7 +136,8 @@ Status ServerImpl::AddTarget(TargetConfig config, BlockDevice& device, EventLoop
   }
   const uint64_t id = next_target_id_++;
   const std::string name = config.name;
-  const auto target = std::make_shared<Target>(id, std::move(config), device, device_loop, *this);
+  const auto target =
+      std::make_shared<Target>(id, std::move(config), device, device_loop, *this, timeouts_);
   targets_[name] = {id, target};
   device_loop.Post([target] { target->Start(); });
   return Status::Ok();
@@ -276,8 +279,8 @@ std::vector<SessionInfo> ServerImpl::Sessions() const {
 
 }  // namespace
 
-std::unique_ptr<Server> Server::Create(EventLoop& portal_loop, Events events) {
-  return std::make_unique<ServerImpl>(portal_loop, std::move(events));
+std::unique_ptr<Server> Server::Create(EventLoop& portal_loop, Events events, Timeouts timeouts) {
+  return std::make_unique<ServerImpl>(portal_loop, std::move(events), timeouts);
 }
 
 }  // namespace aurochs::iscsi

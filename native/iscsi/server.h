@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "base/limits.h"
 #include "base/status.h"
 #include "block/block_device.h"
 #include "io/event_loop.h"
@@ -36,6 +37,14 @@ struct SessionInfo {
   uint16_t tsih = 0;
 };
 
+// How long the server waits for initiators; tests are less patient.
+struct Timeouts {
+  uint32_t login_ms = kLoginTimeoutMs;        // from accepting to the end of the login
+  uint32_t nop_idle_ms = kNopIdleMs;          // silence before an initiator is asked
+  uint32_t nop_timeout_ms = kNopTimeoutMs;    // silence after that before it is given up
+  uint32_t logout_grace_ms = kLogoutGraceMs;  // between asking for a logout and closing
+};
+
 class Server {
  public:
   using Done = std::function<void(Status)>;
@@ -44,7 +53,8 @@ class Server {
     std::function<void(const SessionInfo&)> session_closed;
   };
 
-  static std::unique_ptr<Server> Create(EventLoop& portal_loop, Events events);
+  static std::unique_ptr<Server> Create(EventLoop& portal_loop, Events events,
+                                        Timeouts timeouts = {});
   virtual ~Server() = default;  // Only after Close.
 
   // Listens on "HOST:PORT" ("[::1]:3260" too; port 0 takes a free one). Returns the address in use;

@@ -24,18 +24,20 @@ std::optional<uint64_t> LunNumber(uint64_t lun_field) {
   }
 }
 
-Session::Session(EventLoop& loop, Host& host, Units units, uint64_t id, EstablishedLogin login)
+Session::Session(EventLoop& loop, Host& host, Units units, uint64_t id, EstablishedLogin login,
+                 const Timeouts& timeouts)
     : loop_(loop),
       host_(host),
       units_(units),
       id_(id),
+      logout_grace_ms_(timeouts.logout_grace_ms),
       identity_(login.identity),
       parameters_(login.parameters),
       window_(login.identity.cmd_sn),
       tasks_(parameters_, *this),
       text_([this](const auto& pairs, std::string& answer) { OnTextPairs(pairs, answer); }),
       logout_timer_(loop, [this] { Drop("no logout in time"); }),
-      connection_(loop, std::move(login), *this) {
+      connection_(loop, std::move(login), *this, timeouts) {
   tasks_.SetConnection(&connection_);
 }
 
@@ -309,9 +311,9 @@ void Session::RequestLogout() {
   Bhs bhs(Opcode::kAsyncMessage);
   bhs.SetU32(field::kItt, kReservedTag);
   bhs.SetU8(field::kAsyncEvent, static_cast<uint8_t>(AsyncEvent::kLogoutRequest));
-  bhs.SetU16(field::kParameter3, static_cast<uint16_t>(kLogoutGraceMs / 1000));
+  bhs.SetU16(field::kParameter3, static_cast<uint16_t>(logout_grace_ms_ / 1000));
   connection_.AppendStatus(connection_.New(bhs));
-  logout_timer_.Start(kLogoutGraceMs);
+  logout_timer_.Start(logout_grace_ms_);
 }
 
 void Session::DropAfterOutput(std::string_view why) {

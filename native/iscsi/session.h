@@ -22,6 +22,7 @@
 #include "iscsi/command_window.h"
 #include "iscsi/connection.h"
 #include "iscsi/established_login.h"
+#include "iscsi/server.h"
 #include "iscsi/task_set.h"
 #include "iscsi/text_exchange.h"
 #include "scsi/logical_unit.h"
@@ -64,7 +65,8 @@ class Session final : private Connection::User, private TaskSet::Observer {
     ~Host() = default;
   };
 
-  Session(EventLoop& loop, Host& host, Units units, uint64_t id, EstablishedLogin login);
+  Session(EventLoop& loop, Host& host, Units units, uint64_t id, EstablishedLogin login,
+          const Timeouts& timeouts);
   ~Session();  // REQUIRES: it has ended.
 
   // Asks the initiator to log out, and drops the session if it does not.
@@ -133,6 +135,7 @@ class Session final : private Connection::User, private TaskSet::Observer {
   Host& host_;
   const Units units_;
   const uint64_t id_;
+  const uint32_t logout_grace_ms_;
   const LoginIdentity identity_;
   Parameters parameters_;
   State state_ = State::kOpen;

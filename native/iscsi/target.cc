@@ -53,8 +53,13 @@ void RefuseLogin(EstablishedLogin& login, LoginStatus status) {
 }
 
 Target::Target(uint64_t id, TargetConfig config, BlockDevice& device, EventLoop& loop,
-               ServerDirectory& directory)
-    : id_(id), config_(std::move(config)), device_(device), loop_(loop), directory_(directory) {}
+               ServerDirectory& directory, const Timeouts& timeouts)
+    : id_(id),
+      config_(std::move(config)),
+      device_(device),
+      loop_(loop),
+      directory_(directory),
+      timeouts_(timeouts) {}
 
 Target::~Target() {
   CHECK(state_ == State::kIdle || state_ == State::kClosed);
@@ -109,7 +114,8 @@ void Target::OpenSession(EstablishedLogin login) {
   const Session::Units units{unit_.get(), unit_->AttachNexus(nexus), absent_.get(),
                              absent_->AttachNexus(nexus)};
   sessions_.push_back(
-      {std::unique_ptr<Session>(new Session(loop_, *this, units, id, std::move(login))), nullptr});
+      {std::unique_ptr<Session>(new Session(loop_, *this, units, id, std::move(login), timeouts_)),
+       nullptr});
   Log(LogLevel::kInfo, "iscsi",
       "session of " + info.initiator + " at " + info.address + ": opened on " + info.target);
   directory_.SessionOpened(id_, id, info);

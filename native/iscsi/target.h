@@ -43,7 +43,7 @@ void RefuseLogin(EstablishedLogin& login, LoginStatus status);
 class Target final : private Session::Host {
  public:
   Target(uint64_t id, TargetConfig config, BlockDevice& device, EventLoop& loop,
-         ServerDirectory& directory);
+         ServerDirectory& directory, const Timeouts& timeouts);
   ~Target();
 
   // Any thread.
@@ -84,6 +84,7 @@ class Target final : private Session::Host {
   BlockDevice& device_;
   EventLoop& loop_;
   ServerDirectory& directory_;
+  const Timeouts timeouts_;
   State state_ = State::kIdle;
   std::unique_ptr<scsi::LogicalUnit> unit_;
   std::unique_ptr<scsi::LogicalUnit> absent_;

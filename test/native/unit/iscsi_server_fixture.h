@@ -55,7 +55,12 @@ class ServerTest : public testing::TestWithParam<EventLoop::Backend> {
     SetLogSink([](LogLevel, std::string_view, std::string) {});
     portal_ = LoopThread::Start({.name = "portal", .backend = GetParam()}).value();
     loop_ = LoopThread::Start({.name = "device", .backend = GetParam()}).value();
-    server_ = Server::Create(portal_->loop(), {});
+    StartServer({.logout_grace_ms = 50});
+  }
+
+  void StartServer(const Timeouts& timeouts) {
+    if (server_ != nullptr) CloseServer();
+    server_ = Server::Create(portal_->loop(), {}, timeouts);
     address_ = server_->Listen("127.0.0.1:0").value();
     ASSERT_TRUE(AddTarget({.name = kTarget}).ok());
   }

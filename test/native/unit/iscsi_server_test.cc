@@ -235,6 +235,42 @@ TEST_P(IscsiServer, ClosesAConnectionWhoseLoginFails) {
   EXPECT_TRUE(initiator.ReceiveToEnd().empty());
 }
 
+// -- Silence
+
+TEST_P(IscsiServer, ClosesAConnectionThatDoesNotLogInInTime) {
+  StartServer({.login_ms = 20});
+  Initiator initiator(address_);
+  EXPECT_TRUE(initiator.ReceiveToEnd().empty());
+}
+
+TEST_P(IscsiServer, AsksASilentInitiatorAndDropsItIfItDoesNotAnswer) {
+  StartServer({.nop_idle_ms = 20, .nop_timeout_ms = 20});
+  Initiator initiator(address_);
+  ASSERT_EQ(initiator.LoginTo({}), LoginStatus::kSuccess);
+  const std::vector<Pdu> rest = initiator.ReceiveToEnd();
+  ASSERT_EQ(rest.size(), 1u);
+  EXPECT_EQ(rest[0].bhs.opcode(), Opcode::kNopIn);
+  EXPECT_EQ(rest[0].bhs.itt(), kReservedTag);
+  EXPECT_NE(rest[0].bhs.U32(field::kTtt), kReservedTag);
+  AwaitSessions(0);
+}
+
+TEST_P(IscsiServer, KeepsASilentInitiatorThatAnswers) {
+  StartServer({.nop_idle_ms = 20, .logout_grace_ms = 50});
+  Initiator initiator(address_);
+  const uint32_t stat_sn = initiator.Login({}).bhs.U32(field::kStatSn) + 1;
+  for (int i = 0; i < 3; ++i) {
+    const Pdu question = initiator.Next();
+    EXPECT_EQ(question.bhs.opcode(), Opcode::kNopIn);
+    EXPECT_EQ(question.bhs.U32(field::kStatSn), stat_sn);  // 11.19: it takes no number
+    Bhs answer = initiator.Immediate(Opcode::kNopOut);
+    answer.SetU32(field::kItt, kReservedTag);
+    answer.SetU32(field::kTtt, question.bhs.U32(field::kTtt));
+    initiator.Send(answer);
+  }
+  EXPECT_EQ(server_->Sessions().size(), 1u);
+}
+
 // -- Task management (W6)
 
 class IscsiTaskManagement : public IscsiServer {
@@ -361,6 +397,7 @@ TEST_P(IscsiTaskManagement, SurvivesThatTheAskingInitiatorVanishes) {
 // -- Removal and end
 
 TEST_P(IscsiServer, AsksForALogoutBeforeATargetGoes) {
+  StartServer({});
   auto initiator = OpenSession();
   std::thread removal([this] { EXPECT_TRUE(RemoveTarget(kTarget).ok()); });
   const Pdu message = initiator->Next();
