@@ -81,6 +81,7 @@ inline constexpr uint32_t kLogoutGraceMs = 1'000;  // between asking for a logou
 // -- NBD
 inline constexpr uint32_t kNbdOptionBytesMax =
     64 * kKiB;  // option data of a client; names are 4 KiB
+inline constexpr uint32_t kNbdOptionsMax = 256;  // of one handshake; who sends more is hostile
 inline constexpr uint32_t kNbdExportNameBytesMax = 4096;  // proto.md, "Values"
 inline constexpr uint32_t kNbdRequestsInFlightMax = 128;  // of one connection; then it is not read
 inline constexpr uint32_t kNbdReceiveBufferBytes = 256 * kKiB;   // what one receive takes at most

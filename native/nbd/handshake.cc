@@ -74,8 +74,10 @@ Handshake::Outcome Handshake::ConsumeOption(Bytes& input, Output& output) {
 
   // A client that did not choose fixed newstyle could not read an answer to any other option.
   if (!fixed_newstyle_ && option != Option::kExportName) return Outcome::kClose;
+  if (options_taken_ == kNbdOptionsMax) return Outcome::kClose;
 
   if (data_bytes > kNbdOptionBytesMax) {
+    ++options_taken_;
     if (option == Option::kExportName) return Outcome::kClose;  // It has no error reply.
     input = input.subspan(kOptionHeaderBytes);
     skip_bytes_ = data_bytes;
@@ -84,6 +86,7 @@ Handshake::Outcome Handshake::ConsumeOption(Bytes& input, Output& output) {
   }
   if (reader.remaining() < data_bytes) return Outcome::kNeedMore;
 
+  ++options_taken_;
   const Bytes data = reader.Bytes(data_bytes);
   input = input.subspan(kOptionHeaderBytes + data_bytes);
   return HandleOption(option, data, output);

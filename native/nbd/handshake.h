@@ -79,6 +79,7 @@ class Handshake {
   bool structured_replies_ = false;
   std::optional<std::string> allocation_context_of_;  // name of the export it was selected for
 
+  uint32_t options_taken_ = 0;
   // An option that is too long to be looked at: how much of its data is still to come.
   uint64_t skip_bytes_ = 0;
   Agreement agreement_;

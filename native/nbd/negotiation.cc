@@ -24,7 +24,8 @@ Negotiation::Negotiation(EventLoop& loop, UniqueFd socket, ConnectionRegistry::T
       handshake_(catalog, tls_mode),
       on_end_(std::move(on_end)),
       watch_(new FdWatch(loop_, stream_->fd(), *this)),
-      timeout_(loop_, [this] { End(nullptr); }) {
+      timeout_(loop_, [this] { End(nullptr); }),
+      read_on_(loop_, [this] { OnReadable(); }) {
   handshake_.Greet(output_);
   timeout_.Start(kHandshakeTimeoutMs);
 }
@@ -51,6 +52,7 @@ void Negotiation::OnReadable() {
 }
 
 void Negotiation::Advance() {
+  read_on_.Cancel();
   for (;;) {
     if (!SendOutput()) return;
     if (!Conclude()) return;
@@ -60,10 +62,10 @@ void Negotiation::Advance() {
     input_.erase(input_.begin(), input_.end() - static_cast<ptrdiff_t>(rest.size()));
     if (outcome_ == Handshake::Outcome::kNeedMore) {
       // Nothing is read while an answer waits to be taken.
-      watch_->SetInterest(true, stream_->HasUnsent());
-      // What TLS has decrypted already does not make the socket ready again.
-      if (!stream_->HasReceived()) return;
-      OnReadable();
+      watch_->SetInterest(true, false);
+      // What TLS has decrypted already does not make the socket ready again. In a turn of its own,
+      // so that a client which sends without end holds up nobody.
+      if (stream_->HasReceived()) read_on_.Start(0);
       return;
     }
   }
@@ -120,6 +122,7 @@ bool Negotiation::StartTls() {
 
 void Negotiation::End(std::unique_ptr<Handover> handover) {
   timeout_.Cancel();
+  read_on_.Cancel();
   watch_.reset();
   if (handover != nullptr) {
     handover->stream = std::move(stream_);

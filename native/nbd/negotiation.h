@@ -61,6 +61,7 @@ class Negotiation final : private FdHandler {
   OnEnd on_end_;
   std::unique_ptr<FdWatch> watch_;
   Timer timeout_;
+  Timer read_on_;
 
   std::vector<std::byte> input_;  // arrived and not yet taken; at most one option
   std::vector<std::byte> output_;

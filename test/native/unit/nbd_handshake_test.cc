@@ -207,6 +207,15 @@ TEST_F(NbdHandshakeTest, TakesAnOptionOfTheGreatestLength) {
   EXPECT_EQ(AskOne(Option::kInfo, Bytes(kNbdOptionBytesMax)), OptionReply::kErrInvalid);
 }
 
+TEST_F(NbdHandshakeTest, ClosesOnMoreOptionsThanAnybodyNeeds) {
+  Begin();
+  for (uint32_t i = 0; i < kNbdOptionsMax; ++i) {
+    EXPECT_EQ(AskOne(Option::kStructuredReply), OptionReply::kAck);
+  }
+  EXPECT_EQ(Feed(OptionMessage(Option::kStructuredReply)), Outcome::kClose);
+  EXPECT_TRUE(output_.empty());
+}
+
 // -- INFO and GO
 
 TEST_F(NbdHandshakeTest, TellsTheSameForInfoAndGo) {

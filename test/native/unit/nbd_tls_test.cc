@@ -203,6 +203,26 @@ TEST_P(NbdTlsTest, RefusesVersionsBeforeTls12) {
   EXPECT_FALSE(GoWithTls(client, context.get()));
 }
 
+// Records that are decrypted together do not make the socket ready one by one.
+TEST_P(NbdTlsTest, TakesOptionsThatArriveTogetherOrAreTooLong) {
+  TestClient client(Listen("127.0.0.1:0", Config(true)));
+  const Context context = ClientContext();
+  ASSERT_TRUE(client.Send(ClientFlags(kFixedNoZeroes)));
+  ASSERT_EQ(AskOne(client, Option::kStartTls), OptionReply::kAck);
+  ASSERT_TRUE(client.StartTls(context.get()));
+  EXPECT_EQ(AskOne(client, Option::kInfo, Bytes(60 * kKiB)), OptionReply::kErrInvalid);
+  EXPECT_EQ(AskOne(client, Option::kInfo, Bytes(5 * kMiB)), OptionReply::kErrTooBig);
+  Wire wire;
+  for (int i = 0; i < 50; ++i) wire.Append(OptionMessage(Option::kStructuredReply, Bytes(2000)));
+  ASSERT_TRUE(client.Send(wire.bytes()));
+  for (int i = 0; i < 50; ++i) {
+    const auto refused = client.Receive(kOptionReplyHeaderBytes);
+    ASSERT_TRUE(refused.has_value());
+    ASSERT_TRUE(client.Receive(LoadBigEndian<uint32_t>(refused->data() + 16)).has_value());
+  }
+  EXPECT_TRUE(client.Go("db"));
+}
+
 // What comes behind STARTTLS in clear text could be an attacker's, and must not count as protected.
 TEST_P(NbdTlsTest, ClosesWhenClearTextFollowsStartTls) {
   TestClient client(Listen("127.0.0.1:0", Config(true)));
