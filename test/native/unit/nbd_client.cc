@@ -32,10 +32,11 @@ UniqueFd Connect(const std::string& address) {
     length = sizeof *in;
   }
   UniqueFd fd(::socket(storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  CHECK(::connect(fd.get(), reinterpret_cast<sockaddr*>(&storage), length) == 0);
+  // Only now: with a time limit, a connect that is interrupted is not taken up again by the kernel.
   const timeval patience{.tv_sec = TestClient::kPatienceSeconds, .tv_usec = 0};
   ::setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
   ::setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
-  CHECK(::connect(fd.get(), reinterpret_cast<sockaddr*>(&storage), length) == 0);
   return fd;
 }
 
