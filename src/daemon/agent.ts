@@ -2,7 +2,6 @@
  * The agent, composed: each part is started in order and stopped in reverse order. Crash only: whatever a
  * killed agent left is found again in the store and in the replica directories.
  */
-import { mkdir } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
 import { EventStream } from '../api/event-stream.js';
@@ -25,7 +24,7 @@ import type { Store } from '../volume/ports.js';
 import { SnapshotService } from '../volume/snapshot-service.js';
 import { VolumeService } from '../volume/volume-service.js';
 import type { AgentConfig } from './config.js';
-import { ioError, LocalDiskDirectories } from './disk-directories.js';
+import { ioError, LocalDiskDirectories, makeDirectories } from './disk-directories.js';
 import { examineMachine } from './doctor.js';
 import { Health } from './health.js';
 import { Lifecycle } from './lifecycle.js';
@@ -34,7 +33,6 @@ import { readVersion } from './version.js';
 
 /** Files of the agent, CHAP secrets among them, are its user's alone. */
 const PRIVATE_UMASK = 0o077;
-const DIRECTORY_MODE = 0o700;
 /** A volume that takes longer must not keep the others from being served. */
 const OPEN_BEFORE_LISTENING_MS = 1_000;
 
@@ -186,7 +184,7 @@ async function startApi(parts: ApiParts): Promise<void> {
 
 async function makeDirectory(flag: string, path: string): Promise<void> {
   try {
-    await mkdir(path, { recursive: true, mode: DIRECTORY_MODE });
+    await makeDirectories(path);
   } catch (error) {
     const { code, message, hint } = ioError(error, path);
     throw new AurochsError(code, `${flag} ${message}`, hint, { cause: error });

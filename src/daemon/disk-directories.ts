@@ -1,6 +1,7 @@
 /** Disks as directories of this machine. */
-import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { existsSync } from 'node:fs';
+import { mkdir, open, readdir, readFile, rename, rm, rmdir, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { AurochsError } from '../core/errors.js';
 import { isId } from '../core/ids.js';
 import type { DiskDirectories } from '../volume/ports.js';
@@ -32,7 +33,7 @@ export class LocalDiskDirectories implements DiskDirectories {
     const path = join(diskPath, IDENTITY_FILE);
     const temporary = `${path}.new`;
     try {
-      await mkdir(join(diskPath, 'replicas'), { recursive: true, mode: DIRECTORY_MODE });
+      await makeOneDirectory(join(diskPath, 'replicas'));
       const file = await open(temporary, 'w', 0o600);
       try {
         await file.writeFile(`${JSON.stringify({ id: diskId })}\n`);
@@ -49,6 +50,8 @@ export class LocalDiskDirectories implements DiskDirectories {
 
   async removeIdentity(diskPath: string): Promise<void> {
     await rm(join(diskPath, IDENTITY_FILE), { force: true });
+    // Empty as it was made; a directory with replicas stays.
+    await rmdir(join(diskPath, 'replicas')).catch(() => undefined);
   }
 
   async listReplicas(diskPath: string): Promise<string[]> {
@@ -60,6 +63,30 @@ export class LocalDiskDirectories implements DiskDirectories {
       if (errnoOf(error) === 'ENOENT') return [];
       throw ioError(error, path);
     }
+  }
+}
+
+/** Its parent must be there: a path that is mistyped, or whose disk is not mounted, is not made up. */
+async function makeOneDirectory(path: string): Promise<void> {
+  try {
+    await mkdir(path, { mode: DIRECTORY_MODE });
+  } catch (error) {
+    if (errnoOf(error) !== 'EEXIST' || !(await stat(path)).isDirectory()) throw error;
+  }
+}
+
+/**
+ * With its parents. Not mkdir's `recursive`: that never ends where a directory is there but nothing can be
+ * made in it, as in /proc.
+ */
+export async function makeDirectories(path: string): Promise<void> {
+  try {
+    await makeOneDirectory(path);
+  } catch (error) {
+    const parent = dirname(path);
+    if (errnoOf(error) !== 'ENOENT' || existsSync(parent) || parent === path) throw error;
+    await makeDirectories(parent);
+    await makeOneDirectory(path);
   }
 }
 
@@ -113,6 +140,13 @@ export function ioError(error: unknown, path: string): AurochsError {
         'NO_SPACE',
         `${path}: no space is left`,
         'Make room there, or choose another directory.',
+        options,
+      );
+    case 'ENOENT':
+      return new AurochsError(
+        'NOT_FOUND',
+        `${path}: there is no such directory, or none can be made there`,
+        'Create it first, or mount what belongs there.',
         options,
       );
     case 'ENOTDIR':
