@@ -64,13 +64,16 @@ async function printSummary(args: DiffArguments, api: ApiClient, output: Output)
 
 /** A diff may have millions of runs: each is printed as it comes, in columns of a fixed width. */
 async function streamTable(args: DiffArguments, api: ApiClient, output: Output): Promise<void> {
-  const row = (offset: string, length: string, size: string, state: string): string =>
-    `${offset.padStart(16)}  ${length.padStart(16)}  ${size.padStart(9)}  ${state}`;
-  output.line(row('OFFSET', 'LENGTH', 'SIZE', 'STATE'));
+  const line = (offset: string, length: string, size: string, state: string): void =>
+    output.line(`${offset.padStart(16)}  ${length.padStart(16)}  ${size.padStart(9)}  ${state}`);
+  let empty = true;
   for await (const { offsetBytes, lengthBytes, state } of runsOf(args, api)) {
-    output.line(row(offsetBytes, lengthBytes, formatSize(BigInt(lengthBytes)), state));
+    if (empty) line('OFFSET', 'LENGTH', 'SIZE', 'STATE');
+    empty = false;
+    line(offsetBytes, lengthBytes, formatSize(BigInt(lengthBytes)), state);
     await output.drained();
   }
+  if (empty) output.line('No difference.');
 }
 
 /** One array, an element a line, so that it can be read as it comes too. */

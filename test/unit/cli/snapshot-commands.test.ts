@@ -82,10 +82,16 @@ describe('aurochs snapshot', () => {
       assert.deepEqual(JSON.parse(stdout), expected);
     });
 
-    it('prints an empty array when nothing differs', async () => {
+    it('prints nothing but the error when there is no such snapshot', async () => {
+      const { code, stdout } = await run('snapshot diff db --from never');
+      assert.deepEqual([code, stdout], [4, '']);
+    });
+
+    it('says so when nothing differs', async () => {
       const body = { from: null, to: null, runs: [], nextOffsetBytes: null };
       agent.on('GET /v1/volumes/db/diff?from=&to=&offset=0', { body });
       assert.equal((await run('snapshot diff db -o json')).stdout, '[]\n');
+      assert.equal((await run('snapshot diff db')).stdout, 'No difference.\n');
     });
   });
 
