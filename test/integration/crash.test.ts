@@ -50,15 +50,20 @@ describe('an agent that is killed under a write load', function () {
     return performance.now() - started;
   };
 
+  let snapshotsTaken = 0;
+  let snapshotsDeleted = 0;
+
   /** Snapshots come and go while the volume is written to; a kill may hit any step of it. */
   const churnSnapshots = async (signal: AbortSignal): Promise<void> => {
     try {
       while (!signal.aborted) {
         await agent.api.createSnapshot('layered', {});
+        snapshotsTaken += 1;
         const snapshots = (await agent.api.snapshots('layered')).filter((each) => !each.removing);
         const victim = snapshots[random.below(snapshots.length)];
         if (snapshots.length > 4 && victim !== undefined) {
           await agent.api.deleteSnapshot('layered', victim.id);
+          snapshotsDeleted += 1;
         }
       }
     } catch {
@@ -67,6 +72,7 @@ describe('an agent that is killed under a write load', function () {
   };
 
   const loadAndKill = async (): Promise<void> => {
+    await agent.ready(); // The API comes after the volumes.
     const stop = new AbortController();
     const work: Promise<void>[] = [churnSnapshots(stop.signal)];
     for (const [name, load] of Object.entries(loads)) {
@@ -102,11 +108,14 @@ describe('an agent that is killed under a write load', function () {
     }
     times.push(await startAndMeasure('plain'));
     await verifyAll();
+    await agent.ready();
     const slowest = Math.max(...times);
     const busy = Math.max(1, (loadavg()[0] ?? 0) / availableParallelism());
     const writes = loads.plain.acknowledged + loads.layered.acknowledged;
     console.log(`      ${writes} acknowledged writes, slowest start ${Math.round(slowest)} ms`);
+    console.log(`      ${snapshotsTaken} snapshots taken, ${snapshotsDeleted} deleted`);
     assert.ok(writes > KILLS, `only ${writes} writes were acknowledged (seed ${random.seed})`);
+    assert.ok(snapshotsDeleted > 0, 'no snapshot was deleted');
     assert.doesNotMatch(agent.log, /CHECK failed|a bug/);
     const allowed = SERVING_MS_MAX * busy;
     assert.ok(slowest < allowed, `a start took ${slowest} ms, allowed are ${allowed} ms`);
