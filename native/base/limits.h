@@ -18,6 +18,7 @@ inline constexpr uint32_t kLayerNumberMax = 999'999'999;   // of a replica's who
 inline constexpr uint32_t kReplicaIdBytesMax = 64;         // a UUID takes 36
 inline constexpr uint32_t kSnapshotNameBytesMax = 253;     // as long as a name in Kubernetes
 inline constexpr uint64_t kUnixMsMax = 253'402'300'799'999;  // year 9999, the last of RFC 3339
+inline constexpr uint32_t kMergeWatchersMax = 8192;        // who hear of the end of a merge
 inline constexpr uint32_t kReplicaCommandsMax = 256;         // of one replica, waiting; then kBusy
 
 // -- Requests

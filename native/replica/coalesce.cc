@@ -25,6 +25,10 @@ uint64_t MonotonicMs() {
                                    .count());
 }
 
+Status StoppedStatus() {
+  return {ErrorCode::kUnavailable, "the replica was closed; its merges go on when it is opened"};
+}
+
 }  // namespace
 
 Coalescer::Coalescer(ReplicaCore& core)
@@ -47,6 +51,10 @@ Coalescer::~Coalescer() {
 
 void Coalescer::Watch(const std::string& id, std::function<void(Status)> merged,
                       std::function<void(double)> progress) {
+  if (phase_ == Phase::kStopped) {
+    if (merged) merged(StoppedStatus());
+    return;
+  }
   given_up_.erase(id);  // Asked for again, it is tried again.
   watchers_.insert({id, {std::move(merged), std::move(progress)}});
 }

@@ -19,6 +19,7 @@
 #include <string>
 #include <vector>
 
+#include "base/limits.h"
 #include "base/status.h"
 #include "replica/merge_copy.h"
 #include "replica/replica_core.h"
@@ -32,6 +33,9 @@ class Coalescer {
 
   // Looks for work. Called after every change of the tree.
   void Kick();
+  // REQUIRES of Watch. Far more than there are layers, so only a caller that repeats itself meets
+  // it.
+  bool CanWatch() const { return watchers_.size() < kMergeWatchersMax; }
   // Who hears of the end of snapshot `id`, and of its share done. Both may be empty.
   void Watch(const std::string& id, std::function<void(Status)> merged,
              std::function<void(double)> progress);

@@ -159,6 +159,9 @@ void OpenedReplica::DeleteSnapshot(std::string id, Done done, Done merged,
                         progress = std::move(progress)](Done end) {
     auto next = std::make_shared<ReplicaMeta>(core_.meta());
     Status allowed = StepMarkRemoving(next.get(), id);
+    if (allowed.ok() && !coalescer_.CanWatch()) {
+      allowed = {ErrorCode::kBusy, "too many wait for merges of this replica; try again later"};
+    }
     if (!allowed.ok()) return end(std::move(allowed));
     core_.Commit(next, [this, next, id, merged, progress, end](Status committed) {
       if (committed.ok()) {

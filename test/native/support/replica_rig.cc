@@ -48,6 +48,10 @@ Status ReplicaRig::Close() {
   });
 }
 
+void ReplicaRig::Forget() {
+  thread_->RunAndWait([this] { device_.reset(); });
+}
+
 namespace {
 
 struct Pending {

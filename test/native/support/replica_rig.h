@@ -32,6 +32,8 @@ class ReplicaRig {
 
   Status Open(std::unique_ptr<Directory> directory, uint64_t epoch = 1);
   Status Close();
+  // Destroys a device that was closed by other means.
+  void Forget();
 
   ErrorCode Io(IoOp op, uint64_t offset_bytes, uint64_t length_bytes, bool fua = false,
                bool keep_allocated = false);

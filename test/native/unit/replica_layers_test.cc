@@ -2,6 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <future>
+
 #include "base/limits.h"
 #include "base/log.h"
 #include "replica/fsck.h"
@@ -220,6 +222,36 @@ TEST_F(ReplicaLayers, GoOnWithAMergeThatACloseInterrupted) {
   ASSERT_TRUE(rig_.Delete("b").ok());  // Behind the merge of a.
   EXPECT_EQ(Files().size(), 1u);
   EXPECT_TRUE(Holds(0, 2) && Holds(1, 1));
+}
+
+// Posted together: the command to delete runs when the close has been asked for already.
+TEST_F(ReplicaLayers, TellWhoWaitsForAMergeThatAReplicaWasClosed) {
+  EXPECT_EQ(rig_.Fill(0, kSize, 1), ErrorCode::kOk);
+  ASSERT_TRUE(rig_.Snapshot("a").ok());
+  ASSERT_TRUE(rig_.Snapshot("b").ok());
+  std::vector<std::string> heard;
+  std::promise<void> closed;
+  rig_.loop().Post([&] {
+    ReplicaDevice& device = rig_.device();
+    const auto note = [&heard](const std::string& who) {
+      return [&heard, who](const Status& status) {
+        heard.push_back(who + " " + std::string(ErrorCodeName(status.code())));
+      };
+    };
+    device.DeleteSnapshot(SnapshotId("a"), note("a recorded"), note("a merged"), {});
+    device.DeleteSnapshot(SnapshotId("b"), note("b recorded"), note("b merged"), {});
+    device.Close([&](const Status& status) {
+      EXPECT_TRUE(status.ok());
+      closed.set_value();
+    });
+    device.TakeSnapshot("late", "late", 0, note("late"));
+  });
+  closed.get_future().wait();
+  EXPECT_THAT(
+      heard, testing::UnorderedElementsAre("a recorded OK", "a merged UNAVAILABLE", "b recorded OK",
+                                           "b merged UNAVAILABLE", "late UNAVAILABLE"));
+  rig_.Forget();
+  ASSERT_TRUE(Open().ok());
 }
 
 TEST_F(ReplicaLayers, PauseAMergeWithoutSpaceAndLoseNothing) {
