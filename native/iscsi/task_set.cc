@@ -248,6 +248,7 @@ void TaskSet::Submit(ScsiTask& task) {
     task.data_out[pieces++] = {task.solicited.data(), wanted - unsolicited};
   }
   task.command.data_out = {task.data_out.data(), pieces};
+  task.command.data_out_bytes_expected = task.write_bytes;
   task.command.data_in_bytes_max = task.read_bytes;
   task.was_submitted = true;
   ++submitted_;
