@@ -18,7 +18,7 @@ inline constexpr uint32_t kLayerNumberMax = 999'999'999;   // of a replica's who
 inline constexpr uint32_t kReplicaIdBytesMax = 64;         // a UUID takes 36
 inline constexpr uint32_t kSnapshotNameBytesMax = 253;     // as long as a name in Kubernetes
 inline constexpr uint64_t kUnixMsMax = 253'402'300'799'999;  // year 9999, the last of RFC 3339
-inline constexpr uint32_t kMergeWatchersMax = 8192;        // who hear of the end of a merge
+inline constexpr uint32_t kMergeWatchersMax = 8192;          // who hear of the end of a merge
 inline constexpr uint32_t kReplicaCommandsMax = 256;         // of one replica, waiting; then kBusy
 
 // -- Requests
@@ -81,7 +81,7 @@ inline constexpr uint32_t kLogoutGraceMs = 1'000;  // between asking for a logou
 
 // -- NBD
 inline constexpr uint32_t kNbdOptionBytesMax =
-    64 * kKiB;  // option data of a client; names are 4 KiB
+    64 * kKiB;                                   // option data of a client; names are 4 KiB
 inline constexpr uint32_t kNbdOptionsMax = 256;  // of one handshake; who sends more is hostile
 inline constexpr uint32_t kNbdExportNameBytesMax = 4096;  // proto.md, "Values"
 inline constexpr uint32_t kNbdRequestsInFlightMax = 128;  // of one connection; then it is not read
