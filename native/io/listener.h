@@ -17,7 +17,7 @@
 
 namespace aurochs {
 
-class Listener : private FdHandler {
+class Listener final : private FdHandler {
  public:
   // Gets each connection, and the peer's address for messages. May destroy the listener.
   using OnAccept = std::function<void(UniqueFd socket, std::string peer_address)>;
