@@ -110,7 +110,7 @@ PduReader::Event PduReader::OnHeader() {
 void PduReader::RedirectData(std::byte* into) {
   CHECK(state_ == State::kHeaderShown);
   const size_t here = std::min<size_t>(buffered(), bhs_.data_segment_bytes());
-  std::memcpy(into, buffer_.get() + begin_, here);
+  std::copy_n(buffer_.get() + begin_, here, into);  // `into` may be null for no data
   Consume(here);
   redirected_ = into;
   redirected_done_ = here;
