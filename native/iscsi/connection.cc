@@ -85,7 +85,10 @@ void Connection::OnReadable() {
     return;
   }
   received_ms_ = loop_.now_ms();
-  nop_pending_ = false;
+  if (nop_pending_) {
+    nop_pending_ = false;
+    idle_timer_.Start(nop_idle_ms_);
+  }
   reader_.Received(static_cast<size_t>(received));
   HandleReceived();
 }
