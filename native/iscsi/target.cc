@@ -194,12 +194,15 @@ void Target::ManageTasks(Session& session, const TaskManagementRequest& request)
   if (ConcernsOneUnit(request.function) && LunNumber(request.lun) != kUnitLun) {
     return session.FinishTaskManagement(request, Response::kLunDoesNotExist);
   }
+  Response response = Response::kComplete;
   switch (request.function) {
     case Function::kAbortTask: {
       const ScsiTask* const task = session.tasks().Find(request.referenced_tag);
       if (task == nullptr || task->lun != request.lun) {
         return session.FinishTaskManagement(request, Response::kTaskDoesNotExist);
       }
+      // Its answer goes out first, so it was not aborted (11.6.1).
+      if (task->state == ScsiTask::State::kAnswering) response = Response::kTaskDoesNotExist;
       break;
     }
     case Function::kAbortTaskSet:
@@ -212,8 +215,8 @@ void Target::ManageTasks(Session& session, const TaskManagementRequest& request)
       return session.FinishTaskManagement(request, Response::kReassignmentNotSupported);
     default: return session.FinishTaskManagement(request, Response::kRejected);
   }
-  const auto wait = std::make_shared<AbortWait>([this, id = session.id(), request] {
-    FinishTaskManagement(id, request, Response::kComplete);
+  const auto wait = std::make_shared<AbortWait>([this, id = session.id(), request, response] {
+    FinishTaskManagement(id, request, response);
   });
   wait->Enter();
   AbortTasksOf(session, request, wait);

@@ -344,6 +344,17 @@ TEST_P(IscsiTaskManagement, AbortsATaskThatWaitsForDataAtOnce) {
   EXPECT_EQ(initiator_->Next().data, std::string(8192, '\0'));
 }
 
+TEST_P(IscsiTaskManagement, DoesNotSayAbortedOfATaskThatItHasAnswered) {
+  // Sent as one, the two usually arrive as one: then the answer waits when the abort is read.
+  const Bhs read = initiator_->Read(0, 8);
+  const Bhs abort = initiator_->TaskManagement(Function::kAbortTask, kLun1, read.itt());
+  std::vector<std::byte> both(read.bytes().begin(), read.bytes().end());
+  both.insert(both.end(), abort.bytes().begin(), abort.bytes().end());
+  initiator_->SendBytes(both);
+  EXPECT_EQ(initiator_->Next().bhs.itt(), read.itt());
+  EXPECT_EQ(ResponseOf(initiator_->Next()), TaskManagementResponse::kTaskDoesNotExist);
+}
+
 TEST_P(IscsiTaskManagement, TellsOtherInitiatorsThatTheirTasksAreAborted) {
   const Bhs write = SendHeldWrite(*other_, 1);
   initiator_->Send(initiator_->TaskManagement(Function::kLogicalUnitReset, kLun1, kReservedTag));
