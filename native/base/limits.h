@@ -31,6 +31,11 @@ inline constexpr uint32_t kTransferThreadsMax = 16;  // file reads and writes th
 inline constexpr uint32_t kSyncThreadsMax = 8;  // fdatasyncs; apart, or they would hold up writes
 inline constexpr uint32_t kBlockingThreadsMax = 8;  // RunBlocking: metadata, merges, probes
 inline constexpr uint32_t kWritesPerBatchMax = 16;  // writes of one file a worker takes at a time
+inline constexpr uint32_t kWriteCallBytesMax = 128 * kKiB;  // of a file, see docs/performance.md
+inline constexpr uint32_t kLoopWriteBytesMax = 64 * kKiB;   // longer writes are a worker's
+inline constexpr uint32_t kLoopStallMs = 10;          // in a write; then a stand-in runs the loop
+inline constexpr uint32_t kLoopStallPauseMs = 1000;   // after a stall, workers get all writes
+inline constexpr uint32_t kLoopQuietPeriodsMax = 10;  // without a write; the stand-in goes to sleep
 inline constexpr uint32_t kReadyEventsPerTurnMax = 256;  // the rest is still ready in the next turn
 inline constexpr uint32_t kTurnEndRoundsMax = 8;    // tasks asking for each other in one turn's end
 inline constexpr uint32_t kRingEntries = 256;       // submissions of one system call
@@ -50,6 +55,11 @@ inline constexpr uint64_t kWriteSameBytesMax = 256 * kMiB;  // it may have to wr
 inline constexpr uint32_t kCompareAndWriteBlocksMax = 255;  // its length field has one byte
 inline constexpr uint32_t kScsiChunkBytes = 1 * kMiB;  // step of commands longer than their data
 inline constexpr uint32_t kLbaStatusDescriptorsMax = 255;  // of one GET LBA STATUS: 4 KiB of answer
+inline constexpr uint32_t kCopyTargetsMax = 8;             // descriptors of one EXTENDED COPY
+inline constexpr uint32_t kCopySegmentsMax = 64;           // at 32 MiB each
+inline constexpr uint32_t kCopiesMax = 4;                 // at once, of one logical unit; then BUSY
+inline constexpr uint32_t kCopyStatusesMax = 4;           // kept for one nexus
+inline constexpr uint32_t kUnitStateBytesMax = 1 * kMiB;  // 256 registrations of 223-byte names
 inline constexpr uint32_t kReservationRegistrationsMax = 256;  // of one logical unit
 inline constexpr uint32_t kUnitAttentionsMax = 8;     // waiting for one nexus; then one for all
 inline constexpr uint32_t kScsiTasksCachedMax = 128;  // idle contexts kept by a logical unit
@@ -87,7 +97,14 @@ inline constexpr uint32_t kNbdExportNameBytesMax = 4096;  // proto.md, "Values"
 inline constexpr uint32_t kNbdRequestsInFlightMax = 128;  // of one connection; then it is not read
 inline constexpr uint32_t kNbdReceiveBufferBytes = 256 * kKiB;   // what one receive takes at most
 inline constexpr uint32_t kNbdWriteInPlaceBytesMax = 64 * kKiB;  // longer data gets its own buffer
-inline constexpr uint32_t kNbdBlockStatusExtentsMax = 8192;      // of one reply; the client asks on
+inline constexpr uint32_t kNbdBlockStatusExtentsMax =
+    8000;  // of one reply, which fits into 128 KiB; the client asks on
+inline constexpr uint32_t kNbdContextsSelectedMax =
+    16;  // of one connection; one BLOCK_STATUS asks for all
+inline constexpr uint32_t kNbdContextsListedMax = 256;  // snapshots in the answer to a wildcard
+inline constexpr uint32_t kNbdContextQueriesMax = 256;  // of one option
+inline constexpr uint64_t kNbdZerosWrittenBytesMax =
+    4 * kGiB;  // of one request whose zeros take space: a compact request's most
 inline constexpr uint32_t kNbdTlsUnsentBytesMax =
     256 * kKiB;                                        // encrypted and not taken by the peer
 inline constexpr uint32_t kNbdDrainTimeoutMs = 5'000;  // for a peer to take answers before we close
@@ -98,7 +115,6 @@ inline constexpr uint32_t kHostLoopsMax = 64;
 inline constexpr uint32_t kHostVolumesMax = 4096;    // open at once, of one host
 inline constexpr uint32_t kChapSecretBytesMin = 12;  // RFC 7143, 9.2.1: no less than 96 bits
 inline constexpr uint32_t kChapSecretBytesMax = 256;
-inline constexpr uint32_t kFailureWatchPeriodMs = 1000;  // until a failed replica is told of
 inline constexpr uint32_t kDiffRunsPerPageMax = 65'536;  // 1.5 MiB of native memory in one answer
 inline constexpr uint32_t kCallsInFlightMax = 4096;      // of one JavaScript environment
 inline constexpr uint32_t kEventsQueuedMax = 4096;  // to one environment; then the rest is dropped

@@ -16,6 +16,7 @@
 #include "io/file_op.h"
 #include "io/file_op_list.h"
 #include "io/loop_backend.h"
+#include "io/loop_baton.h"
 #include "io/loop_inbox.h"
 #include "io/timer_heap.h"
 #include "io/worker_pool.h"
@@ -62,7 +63,8 @@ class EventLoop::Impl {
   // Before Run and after it the loop belongs to whoever owns it.
   void CheckThread() const { CHECK(InLoopThread() || thread_.load() == kNoThread); }
 
-  void Run();
+  void Run(LoopBaton* baton);
+  void StandIn(LoopBaton& baton);
 
   void StartTimer(TimerState& timer, uint64_t delay_ms);
   void CancelTimer(TimerState& timer);
@@ -79,13 +81,15 @@ class EventLoop::Impl {
   bool HasWorkNow() const {
     return turn_end_first_ != nullptr || !finished_inline_.empty() || !submitted_.empty();
   }
+  void RunTurn();
   int TimeoutMs() const;
-  bool RunDeliveries();
+  void RunDeliveries();
   void CompleteOps(FileOpList ops);
   void FinishJob(BlockingJob* job);
   void RunExpiredTimers();
   void RunTurnEnd();
   void StartFileOps();
+  bool BelongsHere(const FileOp& op) const;
 
   const Options options_;
   const Backend kind_;
@@ -93,8 +97,11 @@ class EventLoop::Impl {
   const std::shared_ptr<WorkerPool> pool_;
   const std::unique_ptr<LoopBackend> backend_;
   std::atomic<pthread_t> thread_{kNoThread};
+  LoopBaton* baton_ = nullptr;  // while the loop's own thread runs it, if it may lend the loop
 
+  bool stopped_ = false;
   uint64_t now_ns_;
+  uint64_t stalled_until_ns_ = 0;   // no write is for the loop's thread before
   LoopInbox::Contents deliveries_;  // kept for its vector's memory
   TimerHeap timers_;
   const TimerState* expiring_ = nullptr;        // its handler runs
@@ -106,34 +113,54 @@ class EventLoop::Impl {
   uint64_t in_flight_ = 0;      // file operations and blocking jobs
 };
 
-void EventLoop::Impl::Run() {
+void EventLoop::Impl::Run(LoopBaton* baton) {
   CHECK(thread_.load() == kNoThread);
   thread_ = pthread_self();
   if (!options_.name.empty()) pthread_setname_np(pthread_self(), options_.name.c_str());
   const Status started = backend_->Start();
   CHECK(started.ok());
 
-  bool stopped = false;
-  while (!stopped || in_flight_ > 0 || HasWorkNow()) {
-    const bool may_sleep = !HasWorkNow() && inbox_->PrepareToSleep();
-    backend_->Wait(!may_sleep ? 0 : stopped ? -1 : TimeoutMs(), stopped);
-    now_ns_ = MonotonicNs();
-    stopped = RunDeliveries();
-    if (!stopped) {
-      backend_->Dispatch();
-      RunExpiredTimers();
-    }
-    RunTurnEnd();
-    StartFileOps();
-  }
+  baton_ = baton;
+  stopped_ = false;
+  while (!stopped_ || in_flight_ > 0 || HasWorkNow()) RunTurn();
   backend_->Finish();
   thread_ = kNoThread;
 }
 
-// What other threads have delivered and what the loop itself has finished. True once stopped.
-bool EventLoop::Impl::RunDeliveries() {
-  const bool stopped = inbox_->Take(deliveries_);
+// The loop does not end meanwhile: the operations that hold up its own thread are in flight.
+void EventLoop::Impl::StandIn(LoopBaton& baton) {
+  while (baton.AwaitStall()) {
+    const pthread_t own = thread_.exchange(pthread_self());
+    baton_ = nullptr;
+    backend_->SetStandIn(true);
+    while (!baton.IsWanted()) RunTurn();
+    backend_->SetStandIn(false);
+    stalled_until_ns_ = MonotonicNs() + kLoopStallPauseMs * kNanosecondsPerMs;
+    baton_ = &baton;
+    thread_ = own;
+    baton.GiveBack();
+  }
+}
+
+void EventLoop::Impl::RunTurn() {
+  const bool may_sleep = !HasWorkNow() && inbox_->PrepareToSleep();
+  backend_->Wait(!may_sleep ? 0 : stopped_ ? -1 : TimeoutMs(), stopped_);
+  now_ns_ = MonotonicNs();
+  RunDeliveries();
+  if (!stopped_) {
+    backend_->Dispatch();
+    RunExpiredTimers();
+  }
+  RunTurnEnd();
+  StartFileOps();
+  if (finished_inline_.empty()) return;
   CompleteOps(finished_inline_.TakeAll());
+  RunTurnEnd();
+}
+
+// What other threads have delivered and what the backend has finished.
+void EventLoop::Impl::RunDeliveries() {
+  stopped_ = inbox_->Take(deliveries_);
   CompleteOps(backend_->TakeFinished());
   CompleteOps(deliveries_.finished_ops.TakeAll());
   for (BlockingJob* job = std::exchange(deliveries_.finished_jobs, nullptr); job != nullptr;) {
@@ -146,7 +173,6 @@ bool EventLoop::Impl::RunDeliveries() {
     task = nullptr;
   }
   deliveries_.tasks.clear();
-  return stopped;
 }
 
 void EventLoop::Impl::CompleteOps(FileOpList ops) {
@@ -241,18 +267,28 @@ void EventLoop::Impl::SubmitFileOp(FileOp* op) {
   ++in_flight_;
 }
 
+// A write to the page cache takes a few microseconds, less than handing it to another thread. But
+// it may wait, for the journal or because too much is dirty: for that time the loop is lent.
+bool EventLoop::Impl::BelongsHere(const FileOp& op) const {
+  if (op.file->fd() < 0) return true;
+  return op.kind == FileOp::Kind::kWrite && baton_ != nullptr &&
+         op.length_bytes <= kLoopWriteBytesMax && now_ns_ >= stalled_until_ns_;
+}
+
 void EventLoop::Impl::StartFileOps() {
-  FileOpList real;
+  FileOpList here;
+  FileOpList elsewhere;
   while (!submitted_.empty()) {
     FileOp* const op = submitted_.PopFirst();
-    if (op->file->fd() >= 0) {
-      real.Append(op);
-    } else {
-      RunFileOp(*op);
-      finished_inline_.Append(op);
-    }
+    (BelongsHere(*op) ? here : elsewhere).Append(op);
   }
-  if (!real.empty()) backend_->SubmitFileOps(real);
+  if (!elsewhere.empty()) backend_->SubmitFileOps(elsewhere);
+  if (here.empty()) return;
+  LoopBaton* const baton = baton_;
+  if (baton != nullptr) baton->Lend();
+  for (FileOp* op = here.first(); op != nullptr; op = op->next) RunFileOp(*op);
+  if (baton != nullptr) baton->TakeBack([this] { inbox_->Post([] {}); });
+  finished_inline_.Append(here);
 }
 
 void EventLoop::Impl::RunBlocking(std::function<void()> work, std::function<void()> done) {
@@ -302,7 +338,7 @@ bool EventLoop::InLoopThread() const {
   return impl_->InLoopThread();
 }
 void EventLoop::Run() {
-  impl_->Run();
+  impl_->Run(nullptr);
 }
 void EventLoop::Stop() {
   impl_->inbox().Stop();
@@ -382,18 +418,29 @@ Result<std::unique_ptr<LoopThread>> LoopThread::Start(EventLoop::Options options
   Result<std::unique_ptr<EventLoop>> loop = EventLoop::Create(std::move(options));
   if (!loop.ok()) return loop.status();
   std::unique_ptr<LoopThread> started(new LoopThread(std::move(*loop)));
-  auto thread = NativeThread::Start("", [running = started->loop_.get()] { running->Run(); });
+  EventLoop::Impl* const impl = started->loop_->impl_.get();
+  LoopBaton* const baton = started->baton_.get();
+  auto stand_in = NativeThread::Start("aurochs-standin", [=] { impl->StandIn(*baton); });
+  if (!stand_in.ok()) return stand_in.status();
+  started->stand_in_ = std::move(*stand_in);
+  auto thread = NativeThread::Start("", [=] { impl->Run(baton); });
   if (!thread.ok()) return thread.status();
   started->thread_ = std::move(*thread);
   return started;
 }
 
-LoopThread::LoopThread(std::unique_ptr<EventLoop> loop) : loop_(std::move(loop)) {}
+LoopThread::LoopThread(std::unique_ptr<EventLoop> loop)
+    : loop_(std::move(loop)), baton_(std::make_unique<LoopBaton>()) {}
 
 LoopThread::~LoopThread() {
-  if (thread_ == nullptr) return;
-  loop_->Stop();
-  thread_->Join();
+  if (thread_ != nullptr) {
+    loop_->Stop();
+    thread_->Join();
+  }
+  if (stand_in_ != nullptr) {
+    baton_->Close();
+    stand_in_->Join();
+  }
 }
 
 void LoopThread::RunAndWait(std::function<void()> task) {

@@ -28,6 +28,7 @@ namespace aurochs {
 
 class EventLoop;
 class File;
+class LoopBaton;
 class LoopInbox;
 struct TimerState;
 struct WatchState;
@@ -151,9 +152,9 @@ class EventLoop {
   void RunAtTurnEnd(TurnEndTask& task);
   void CancelTurnEnd(TurnEndTask& task);
 
-  // Handed to the kernel or the worker pool at the end of the turn. Operations in flight together
-  // take effect in any order. Operations on a file without a descriptor (the simulated disk) are
-  // run on the loop's thread at the end of the turn and completed in the next one.
+  // Begun at the end of the turn: by the kernel, the worker pool or, for writes that are expected
+  // not to wait, this thread. Operations in flight together take effect in any order. Operations on
+  // a file without a descriptor (the simulated disk) are run on the loop's thread, in order.
   void SubmitFileOp(FileOp* op);
 
   // Runs `work` on a thread of the process-wide worker pool, then `done` on the loop's thread.
@@ -164,13 +165,16 @@ class EventLoop {
 
  private:
   friend class FdWatch;
+  friend class LoopThread;
   friend class Timer;
   class Impl;
   explicit EventLoop(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };
 
-// A loop with a thread of its own. The destructor stops the loop and joins the thread.
+// A loop with a thread of its own, and a stand-in that runs the loop while that thread is held up
+// in a write to a file: "the loop's thread" is then the stand-in. The destructor stops the loop and
+// joins the threads.
 class LoopThread {
  public:
   static Result<std::unique_ptr<LoopThread>> Start(EventLoop::Options options);
@@ -183,7 +187,9 @@ class LoopThread {
  private:
   explicit LoopThread(std::unique_ptr<EventLoop> loop);
   std::unique_ptr<EventLoop> loop_;
-  std::unique_ptr<NativeThread> thread_;  // null only while Start has not started it
+  std::unique_ptr<LoopBaton> baton_;
+  std::unique_ptr<NativeThread> thread_;    // null only while Start has not started it
+  std::unique_ptr<NativeThread> stand_in_;  // likewise
 };
 
 }  // namespace aurochs

@@ -39,6 +39,10 @@ class File {
   // fdatasync: data, allocation and size. See D4 before you retry it.
   virtual Status SyncData() = 0;
 
+  // Forgets what is in memory and not waiting to be written, so that reads and NextData say what
+  // the disk holds. After a failed SyncData these may differ. (posix_fadvise, POSIX_FADV_DONTNEED.)
+  virtual Status DropCached() = 0;
+
   virtual Result<uint64_t> SizeBytes() = 0;
   virtual Status Truncate(uint64_t size_bytes) = 0;
   // Space taken on disk.

@@ -4,10 +4,13 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <vector>
 
+#include "base/limits.h"
 #include "io/file.h"
 
 namespace aurochs {
@@ -17,15 +20,42 @@ std::span<std::byte> BytesOf(const iovec& entry) {
   return {static_cast<std::byte*>(entry.iov_base), entry.iov_len};
 }
 
+// What the next call writes: up to the next multiple of kWriteCallBytesMax in the file, so that no
+// block of 4 KiB is cut. Returns the count of entries.
+int NextWritePiece(const FileOp& op, std::span<iovec> piece) {
+  const uint64_t at_bytes = op.offset_bytes + op.done_bytes;
+  uint64_t left_bytes =
+      std::min(op.length_bytes - op.done_bytes, kWriteCallBytesMax - at_bytes % kWriteCallBytesMax);
+  uint64_t skip_bytes = op.done_bytes;
+  size_t count = 0;
+  for (const iovec& entry : op.iov) {
+    if (skip_bytes >= entry.iov_len) {
+      skip_bytes -= entry.iov_len;
+      continue;
+    }
+    const uint64_t take_bytes = std::min<uint64_t>(entry.iov_len - skip_bytes, left_bytes);
+    piece[count++] = {static_cast<std::byte*>(entry.iov_base) + skip_bytes, take_bytes};
+    skip_bytes = 0;
+    left_bytes -= take_bytes;
+    if (left_bytes == 0 || count == piece.size()) break;
+  }
+  return static_cast<int>(count);
+}
+
 ErrorCode Transfer(FileOp& op) {
   const int fd = op.file->fd();
   const bool is_read = op.kind == FileOp::Kind::kRead;
   while (op.done_bytes < op.length_bytes) {
-    iovec first;
-    const RemainingIov left = RemainingOf(op, first);
     const auto at = static_cast<off_t>(op.offset_bytes + op.done_bytes);
-    const ssize_t moved = is_read ? ::preadv(fd, left.entries, left.count, at)
-                                  : ::pwritev(fd, left.entries, left.count, at);
+    ssize_t moved;
+    if (is_read) {
+      iovec first;
+      const RemainingIov left = RemainingOf(op, first);
+      moved = ::preadv(fd, left.entries, left.count, at);
+    } else {
+      std::array<iovec, kIovecsMax> piece;
+      moved = ::pwritev(fd, piece.data(), NextWritePiece(op, piece), at);
+    }
     if (moved < 0) {
       if (errno == EINTR) continue;
       return ErrorCodeFromErrno(errno);

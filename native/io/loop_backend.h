@@ -1,7 +1,7 @@
 // How an event loop waits for the kernel: what epoll_backend.cc and uring_backend.cc implement.
 // Private to io/.
 //
-// Thread: the loop's; also the creator's before Run and the destroyer's after it.
+// Thread: whichever runs the loop; also the creator's before Run and the destroyer's after it.
 #pragma once
 
 #include <memory>
@@ -50,6 +50,10 @@ class LoopBackend {
   virtual void Dispatch() = 0;
   // The operations that the backend itself has finished since the last call.
   virtual FileOpList TakeFinished() = 0;
+
+  // Another thread than the one of Start runs the turns from now on, or no longer. On that other
+  // thread, with the loop in its hands.
+  virtual void SetStandIn(bool) {}
 
   // After the last turn.
   virtual void Finish() = 0;

@@ -76,6 +76,12 @@ class PosixFile : public File {
     return Status::Ok();
   }
 
+  Status DropCached() override {
+    const int error_number = ::posix_fadvise(fd_.get(), 0, 0, POSIX_FADV_DONTNEED);
+    if (error_number != 0) return Error(error_number, "drop the cached pages of");
+    return Status::Ok();
+  }
+
   Result<uint64_t> SizeBytes() override {
     struct stat info;
     if (::fstat(fd_.get(), &info) != 0) return Error(errno, "fstat");

@@ -22,6 +22,8 @@ constexpr uint64_t kTagMask = 7;
 static_assert(alignof(WatchState) > kTagMask - 3 && alignof(FileOp) >= 8 &&
               alignof(WatchState) >= 8);
 
+constexpr int kStandInWaitMs = 1;
+
 uint64_t UserData(const void* pointer, Tag tag) {
   return reinterpret_cast<uint64_t>(pointer) | static_cast<uint64_t>(tag);
 }
@@ -59,7 +61,11 @@ class UringBackend : public LoopBackend {
       watches_.pop_back();
     }
     // At once and not with the turn's end: until it is cancelled a poll keeps the file open.
-    if (running_ && CancelPolls(*watch)) io_uring_submit_and_get_events(&ring_);
+    if (standing_in_) {
+      cancel_released_ = true;
+    } else if (running_ && CancelPolls(*watch)) {
+      io_uring_submit_and_get_events(&ring_);
+    }
     released_.push_back(std::move(watch));
   }
 
@@ -67,6 +73,7 @@ class UringBackend : public LoopBackend {
   void Wait(int timeout_ms, bool only_deliveries) override;
   void Dispatch() override;
   FileOpList TakeFinished() override { return finished_.TakeAll(); }
+  void SetStandIn(bool standing_in) override;
 
   void Finish() override;
 
@@ -81,9 +88,10 @@ class UringBackend : public LoopBackend {
   void ArmPolls(WatchState& watch);
   bool CancelPolls(WatchState& watch);
   void StartWaitingOps();
-  void StartOp(FileOp* op);
+  void StartRead(FileOp* op);
   void EnterKernel(int timeout_ms);
   void CollectCompletions();
+  void WaitByPoll(int timeout_ms, bool only_deliveries);
   void CompleteOp(FileOp* op, int result);
 
   io_uring ring_;
@@ -91,11 +99,14 @@ class UringBackend : public LoopBackend {
   const std::shared_ptr<WorkerPool> pool_;
   bool running_ = false;  // between Start and Finish
   bool wake_armed_ = false;
+  bool standing_in_ = false;
+  bool cancel_released_ = false;  // watches ended while another thread stood in
 
   std::vector<WatchState*> watches_;
   std::vector<WatchState*> changed_;
   std::vector<std::unique_ptr<WatchState>> released_;
-  std::vector<Ready> ready_;  // found by Wait
+  std::vector<Ready> ready_;    // found by Wait
+  std::vector<pollfd> polled_;  // one for each of watches_, while another thread stands in
 
   FileOpList waiting_;  // for a place in the ring
   FileOpList finished_;
@@ -150,58 +161,49 @@ bool UringBackend::CancelPolls(WatchState& watch) {
   return watch.armed_readable || watch.armed_writable;
 }
 
-// The kernel has threads of its own for what may block: buffered writes of ext4, fdatasync,
-// punching. They are few for each ring, so a fdatasync would hold up other volumes' writes, and
-// each hands over one operation at a time. So the ring gets reads, for which it needs no thread,
-// and a lone write, which reaches the disk sooner that way; the rest goes to the pool.
+// The ring gets the reads, for which the kernel needs no thread. For what may block otherwise
+// (buffered writes of ext4, fdatasync, punching) it has threads of its own, few for each ring, so
+// that a fdatasync would hold up other volumes' writes: that is the pool's.
 void UringBackend::SubmitFileOps(FileOpList ops) {
-  uint32_t writes = 0;
-  for (const FileOp* op = ops.first(); op != nullptr; op = op->next) {
-    writes += op->kind == FileOp::Kind::kWrite;
-  }
-  FileOpList for_ring;
   FileOpList for_pool;
   while (!ops.empty()) {
     FileOp* const op = ops.PopFirst();
-    const bool in_ring =
-        op->kind == FileOp::Kind::kRead || (op->kind == FileOp::Kind::kWrite && writes == 1);
-    (in_ring ? for_ring : for_pool).Append(op);
+    const bool in_ring = op->kind == FileOp::Kind::kRead && !standing_in_;
+    (in_ring ? waiting_ : for_pool).Append(op);
   }
-  waiting_.Append(for_ring);
   pool_->Submit(for_pool);
 }
 
 void UringBackend::StartWaitingOps() {
   while (!waiting_.empty() && ops_in_ring_ < kRingFileOpsMax) {
-    StartOp(waiting_.PopFirst());
+    StartRead(waiting_.PopFirst());
     ++ops_in_ring_;
   }
 }
 
-void UringBackend::StartOp(FileOp* op) {
+void UringBackend::StartRead(FileOp* op) {
   io_uring_sqe* const sqe = NextSqe();
   const int fd = op->file->fd();
-  const bool is_read = op->kind == FileOp::Kind::kRead;
   const uint64_t at = op->offset_bytes + op->done_bytes;
   // Without a vector where one buffer is left; so a cut entry needs no memory of its own.
   iovec first;
   const RemainingIov left = RemainingOf(*op, first);
   if (left.count == 1) {
     const auto length = static_cast<unsigned>(left.entries->iov_len);
-    void* const buffer = left.entries->iov_base;
-    is_read ? io_uring_prep_read(sqe, fd, buffer, length, at)
-            : io_uring_prep_write(sqe, fd, buffer, length, at);
+    io_uring_prep_read(sqe, fd, left.entries->iov_base, length, at);
   } else {
-    const auto count = static_cast<unsigned>(left.count);
-    is_read ? io_uring_prep_readv(sqe, fd, left.entries, count, at)
-            : io_uring_prep_writev(sqe, fd, left.entries, count, at);
+    io_uring_prep_readv(sqe, fd, left.entries, static_cast<unsigned>(left.count), at);
   }
   sqe->user_data = UserData(op, Tag::kFileOp);
 }
 
 void UringBackend::Wait(int timeout_ms, bool only_deliveries) {
+  if (standing_in_) return WaitByPoll(timeout_ms, only_deliveries);
   // What Dispatch has not called is told again by polls armed anew.
   ready_.clear();
+  if (std::exchange(cancel_released_, false)) {
+    for (const auto& watch : released_) CancelPolls(*watch);
+  }
   std::erase_if(released_, [](const std::unique_ptr<WatchState>& watch) {
     return !watch->armed_readable && !watch->armed_writable;
   });
@@ -213,6 +215,32 @@ void UringBackend::Wait(int timeout_ms, bool only_deliveries) {
   StartWaitingOps();
   EnterKernel(io_uring_cq_ready(&ring_) > 0 ? 0 : timeout_ms);
   CollectCompletions();
+}
+
+// A ring serves only the thread that has enabled it. What is in the ring waits for that thread; a
+// stand-in asks the kernel about the descriptors by poll, and hands file operations to the pool.
+void UringBackend::SetStandIn(bool standing_in) {
+  standing_in_ = standing_in;
+  if (standing_in && !waiting_.empty()) pool_->Submit(waiting_.TakeAll());
+}
+
+// The ring may take the wake-ups that are meant for us, so none is waited for: we look soon again.
+void UringBackend::WaitByPoll(int timeout_ms, bool only_deliveries) {
+  ready_.clear();
+  polled_.clear();
+  for (const WatchState* watch : watches_) {
+    const bool wanted = !only_deliveries && (watch->want_readable || watch->want_writable);
+    const int events = (watch->want_readable ? POLLIN : 0) | (watch->want_writable ? POLLOUT : 0);
+    polled_.push_back({wanted ? watch->fd : -1, static_cast<short>(events), 0});
+  }
+  const int rc = ::poll(polled_.data(), polled_.size(), timeout_ms == 0 ? 0 : kStandInWaitMs);
+  CHECK(rc >= 0 || errno == EINTR || errno == ENOMEM);
+  if (rc <= 0) return;
+  for (size_t i = 0; i < polled_.size(); ++i) {
+    const bool broken = (polled_[i].revents & (POLLERR | POLLHUP)) != 0;
+    if (broken || (polled_[i].revents & POLLIN) != 0) ready_.push_back({watches_[i], true});
+    if (broken || (polled_[i].revents & POLLOUT) != 0) ready_.push_back({watches_[i], false});
+  }
 }
 
 void UringBackend::EnterKernel(int timeout_ms) {
@@ -255,7 +283,6 @@ void UringBackend::CollectCompletions() {
 
 void UringBackend::CompleteOp(FileOp* op, int result) {
   --ops_in_ring_;
-  const bool is_read = op->kind == FileOp::Kind::kRead;
   if (result > 0) op->done_bytes += static_cast<uint64_t>(result);
   if (result == -EINTR || result == -EAGAIN || (result > 0 && op->done_bytes < op->length_bytes)) {
     waiting_.Append(op);
@@ -263,10 +290,8 @@ void UringBackend::CompleteOp(FileOp* op, int result) {
   }
   if (result < 0) {
     op->result = ErrorCodeFromErrno(-result);
-  } else if (result == 0 && is_read) {
-    ZeroRemaining(*op);  // The file has ended.
   } else if (result == 0) {
-    op->result = ErrorCode::kIo;  // The disk takes nothing.
+    ZeroRemaining(*op);  // The file has ended.
   }
   finished_.Append(op);
 }

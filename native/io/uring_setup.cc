@@ -20,8 +20,7 @@ constexpr unsigned kFlagChoices[] = {
 };
 constexpr unsigned kNeededFeatures =
     IORING_FEAT_NODROP | IORING_FEAT_SUBMIT_STABLE | IORING_FEAT_EXT_ARG;
-constexpr int kNeededOpcodes[] = {IORING_OP_READ,        IORING_OP_WRITE,    IORING_OP_READV,
-                                  IORING_OP_WRITEV,      IORING_OP_POLL_ADD, IORING_OP_POLL_REMOVE,
+constexpr int kNeededOpcodes[] = {IORING_OP_READ, IORING_OP_READV, IORING_OP_POLL_ADD,
                                   IORING_OP_ASYNC_CANCEL};
 
 std::string WhyRefused(int error_number) {

@@ -1,5 +1,7 @@
 #include "support/allocation_count.h"
 
+#include <malloc.h>
+
 #include <atomic>
 #include <cstdlib>
 #include <new>
@@ -11,6 +13,9 @@ bool CanCountAllocations() {
   return false;
 }
 uint64_t AllocationCount() {
+  return 0;
+}
+uint64_t HeapBytes() {
   return 0;
 }
 }  // namespace aurochs::test
@@ -34,6 +39,10 @@ bool CanCountAllocations() {
 }
 uint64_t AllocationCount() {
   return g_allocations.load(std::memory_order_relaxed);
+}
+uint64_t HeapBytes() {
+  const struct mallinfo2 info = ::mallinfo2();
+  return info.uordblks + info.hblkhd;
 }
 }  // namespace aurochs::test
 

@@ -11,6 +11,7 @@
 #include "io/directory.h"
 #include "io/event_loop.h"
 #include "support/loop_test.h"
+#include "support/stub_file.h"
 #include "support/temp_directory.h"
 
 namespace aurochs {
@@ -89,6 +90,22 @@ TEST_P(FileOpTest, ReadsBackWhatItWroteAcrossBuffersOfOddSizes) {
   RunOps({&read});
   EXPECT_EQ(read.code, ErrorCode::kOk);
   EXPECT_EQ(read.Bytes(), std::string(12288, 'w'));
+}
+
+TEST_P(FileOpTest, ReadsBackLongWritesThatTheFileTakesInPieces) {
+  const std::vector<size_t> sizes = {1, 400 * kKiB, 4095, 128 * kKiB, 7};
+  Op first(FileOp::Kind::kWrite, *file_, 4096 + 512, sizes, 'w');
+  Op second(FileOp::Kind::kWrite, *file_, 1 * kMiB, {256 * kKiB}, 'x');
+  for (std::string& buffer : first.buffers) {
+    for (size_t i = 0; i < buffer.size(); ++i) buffer[i] = static_cast<char>(i * 31 / 7);
+  }
+  RunOps({&first, &second});
+  EXPECT_EQ(first.code, ErrorCode::kOk);
+  Op read(FileOp::Kind::kRead, *file_, 4096 + 512, {first.length_bytes}, '?');
+  Op read_second(FileOp::Kind::kRead, *file_, 1 * kMiB, {256 * kKiB}, '?');
+  RunOps({&read, &read_second});
+  EXPECT_EQ(read.Bytes(), first.Bytes());
+  EXPECT_EQ(read_second.Bytes(), second.Bytes());
 }
 
 TEST_P(FileOpTest, ReadsZerosPastTheEndOfTheFile) {
@@ -188,7 +205,7 @@ TEST_P(FileOpTest, CompletesWhatIsInFlightBeforeTheLoopStops) {
 }
 
 // A file without a descriptor that records how it is used.
-class RecordingFile : public File {
+class RecordingFile : public StubFile {
  public:
   Status ReadAt(std::span<std::byte> into, uint64_t) override {
     std::memset(into.data(), 'r', into.size());
@@ -197,17 +214,8 @@ class RecordingFile : public File {
   Status WriteAt(std::span<const std::byte> from, uint64_t) override {
     return Note("write", from.size());
   }
-  bool TryReadV(std::span<const iovec>, uint64_t) override { return false; }
   Status PunchHole(uint64_t, uint64_t length_bytes) override { return Note("punch", length_bytes); }
   Status SyncData() override { return Note("sync", 0); }
-  Result<uint64_t> SizeBytes() override { return uint64_t{0}; }
-  Status Truncate(uint64_t) override { return Status::Ok(); }
-  Result<uint64_t> AllocatedBytes() override { return uint64_t{0}; }
-  Result<std::optional<FileRange>> NextData(uint64_t, uint64_t) override {
-    return std::optional<FileRange>();
-  }
-  Status CloneRangeFrom(File&, uint64_t, uint64_t) override { return Status::Ok(); }
-  int fd() const override { return -1; }
 
   std::vector<std::string> calls;
   std::function<bool()> on_expected_thread;
