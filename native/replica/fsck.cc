@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "replica/layer_tree.h"
+#include "replica/lost_data.h"
 #include "replica/replica_meta.h"
 #include "replica/zero_map.h"
 
@@ -45,8 +46,14 @@ class Fsck {
       Add(Severity::kError, names.status().ToString());
       return;
     }
+    if (const Status newer = CheckNothingIsNewer(directory_, *meta); !newer.ok()) {
+      Add(Severity::kError, newer.message());
+    }
     for (const std::string& name : FindLeftOvers(*names, *meta)) {
       Add(Severity::kWarning, name + " is a left-over of an interrupted step");
+    }
+    if (std::binary_search(names->begin(), names->end(), kLostDataFile)) {
+      Add(Severity::kWarning, "the disk failed to keep what was written since the last flush");
     }
     for (const LayerMeta& layer : meta->layers) CheckLayer(layer);
   }

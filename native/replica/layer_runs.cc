@@ -39,13 +39,14 @@ BlockSet DataBlocks(const RegionSources& sources) {
 }
 
 // Collects runs of one state after the other, cut to an extent.
+template <typename Run>
 class RunCollector {
  public:
-  RunCollector(const Extent& extent, uint32_t runs_max, std::vector<AllocationRun>* runs)
+  RunCollector(const Extent& extent, uint32_t runs_max, std::vector<Run>* runs)
       : at_(extent.offset_bytes), end_(extent.end_bytes()), runs_max_(runs_max), runs_(*runs) {}
 
   // False when no more fits.
-  bool Add(uint64_t until_bytes, AllocationState state) {
+  bool Add(uint64_t until_bytes, decltype(Run::state) state) {
     until_bytes = std::min(until_bytes, end_);
     if (until_bytes <= at_) return true;
     if (runs_.empty() || runs_.back().state != state) {
@@ -61,10 +62,10 @@ class RunCollector {
   uint64_t at_;
   const uint64_t end_;
   const uint32_t runs_max_;
-  std::vector<AllocationRun>& runs_;
+  std::vector<Run>& runs_;
 };
 
-bool AddRegion(const BlockSet& data, uint64_t region, RunCollector* runs) {
+bool AddRegion(const BlockSet& data, uint64_t region, RunCollector<AllocationRun>* runs) {
   const uint64_t start = region * kRegionBytes;
   for (uint32_t block = 0; block < kRegionBlocks;) {
     const bool is_data = data.Has(block);
@@ -110,7 +111,7 @@ Status QueryAllocation(std::span<Layer* const> path, AllocationQuery* query) {
   const Extent& extent = query->extent;
   const uint64_t region_end = AlignUp(extent.end_bytes(), kRegionBytes) / kRegionBytes;
   uint64_t region = extent.offset_bytes / kRegionBytes;
-  RunCollector runs(extent, std::max(query->runs_max, 1u), &query->runs);
+  RunCollector<AllocationRun> runs(extent, std::max(query->runs_max, 1u), &query->runs);
   for (uint64_t scanned = 0; scanned < kRegionsPerCallMax && region < region_end; ++scanned) {
     auto next = NextRegion(path, region, region_end);
     if (!next.ok()) return next.status();
@@ -150,6 +151,20 @@ Result<ReplicaDevice::DiffPage> DiffLayers(const DiffSides& sides, uint64_t offs
   }
   if (region < region_end) page.next_offset_bytes = region * kRegionBytes;
   return page;
+}
+
+void FillChanges(const ReplicaDevice::DiffPage& page, ChangeQuery* query) {
+  query->runs.clear();
+  RunCollector<ChangeRun> runs(query->extent, std::max(query->runs_max, 1u), &query->runs);
+  for (const DiffRun& run : page.runs) {
+    if (!runs.Add(run.extent.offset_bytes, ChangeState::kSame)) return;
+    const bool is_data = run.state == AllocationState::kData;
+    if (!runs.Add(run.extent.end_bytes(),
+                  is_data ? ChangeState::kChanged : ChangeState::kChangedToZeros)) {
+      return;
+    }
+  }
+  (void)runs.Add(page.next_offset_bytes.value_or(query->extent.end_bytes()), ChangeState::kSame);
 }
 
 }  // namespace aurochs

@@ -24,9 +24,11 @@ struct DiffSides {
   std::vector<Layer*> newer_path;  // all of the newer state, from the top down
   std::vector<Layer*> changed;     // layers that only one of the two has
   bool older_empty = false;        // the older state is an empty volume
-  uint64_t size_bytes = 0;         // of the newer state
+  uint64_t size_bytes = 0;         // of the newer state, or where the question ends before
 };
 Result<ReplicaDevice::DiffPage> DiffLayers(const DiffSides& sides, uint64_t offset_bytes,
                                            uint32_t runs_max);
+// Fills `query->runs` with what a page of differences, from the start of its extent, says.
+void FillChanges(const ReplicaDevice::DiffPage& page, ChangeQuery* query);
 
 }  // namespace aurochs

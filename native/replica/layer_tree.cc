@@ -193,11 +193,30 @@ std::vector<std::string> FindLeftOvers(const std::vector<std::string>& names,
   }
   std::vector<std::string> left_overs;
   for (const std::string& name : names) {
-    if (name == kReplicaMetaFileNew || (IsLayerFileName(name) && !ours.contains(name))) {
+    if (name == ReplacementName(kReplicaMetaFile) || name == ReplacementName(kUnitStateFile) ||
+        (IsLayerFileName(name) && !ours.contains(name))) {
       left_overs.push_back(name);
     }
   }
   return left_overs;
+}
+
+Status CheckNothingIsNewer(Directory& directory, const ReplicaMeta& meta) {
+  auto names = directory.List();
+  if (!names.ok()) return names.status();
+  for (const std::string& name : FindLeftOvers(*names, meta)) {
+    if (!IsLayerFileName(name) || LayerNumberOf(name) < meta.next_layer) continue;
+    auto file = directory.OpenFile(name, OpenMode::kReadOnly);
+    if (!file.ok()) return file.status();
+    auto data = (*file)->NextData(0, UINT64_MAX);
+    if (!data.ok()) return data.status();
+    if (data->has_value()) {
+      return {ErrorCode::kCorruption, directory.path() + "/" + name +
+                                          " holds data but is newer than replica.json, which must "
+                                          "be an old copy; put the newest one back"};
+    }
+  }
+  return Status::Ok();
 }
 
 Status RemoveLeftOvers(Directory& directory, const ReplicaMeta& meta) {

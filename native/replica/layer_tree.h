@@ -66,6 +66,9 @@ Result<std::unique_ptr<Layer>> CreateLayer(Directory& directory, uint32_t number
                                            uint64_t size_bytes);
 // Creates the zero map of a layer, durably; metadata does not mention it yet.
 Result<std::unique_ptr<ZeroMap>> CreateZeroMap(Directory& directory, const LayerMeta& layer);
+// kCorruption if a layer holds data that `meta` has not made yet: an interrupted step leaves a new
+// layer empty, so this metadata is older than the files, and going by it would remove them.
+Status CheckNothingIsNewer(Directory& directory, const ReplicaMeta& meta);
 // Removes what interrupted steps left behind: files of ours that `meta` does not mention.
 Status RemoveLeftOvers(Directory& directory, const ReplicaMeta& meta);
 // Their names, in `names`.

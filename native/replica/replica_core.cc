@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "replica/lost_data.h"
 
 namespace aurochs {
 namespace {
@@ -18,11 +19,7 @@ ReplicaCore::ReplicaCore(EventLoop& loop, std::unique_ptr<Directory> directory,
       lock_(std::move(lock)),
       tree_(std::move(tree)),
       path_(
-          loop, *tree_, [this] { NeedZeroMap(); },
-          [this] {
-            Log(LogLevel::kError, kComponent,
-                name() + ": the disk has lost data; the replica takes no more writes");
-          }) {}
+          loop, *tree_, [this] { NeedZeroMap(); }, [this] { Failed(); }) {}
 
 bool ReplicaCore::Enqueue(Command command) {
   if (commands_.size() >= kReplicaCommandsMax) return false;
@@ -83,6 +80,27 @@ void ReplicaCore::NeedZeroMap() {
       finished();
     });
   });
+}
+
+void ReplicaCore::Failed() {
+  Log(LogLevel::kError, kComponent,
+      name() + ": the disk has lost data; the replica takes no more writes");
+  EnqueueFirst([this](Finished finished) {
+    Blocking([this] { return MarkLostData(*directory_); },
+             [this, finished = std::move(finished)](const Status& marked) {
+               if (!marked.ok()) {
+                 Log(LogLevel::kError, kComponent,
+                     name() + ": and that cannot be noted there: " + marked.ToString());
+               }
+               finished();
+             });
+  });
+  if (on_failure_) on_failure_();
+}
+
+void ReplicaCore::OnFailure(std::function<void()> failed) {
+  on_failure_ = std::move(failed);
+  if (path_.failed()) on_failure_();
 }
 
 void ReplicaCore::EnsureZeroMap(uint32_t number, Done then) {
@@ -156,6 +174,8 @@ void ReplicaCore::CloseFiles(std::function<void()> then) {
       [this] {
         // The data path still points at the layers, but nobody is let in any more.
         tree_->CloseFiles();
+        // Again: the failure may have been that of the last flush.
+        if (failed()) (void)MarkLostData(*directory_);
         lock_.reset();
       },
       std::move(then));

@@ -60,12 +60,15 @@ class ReplicaCore {
 
   bool failed() const { return path_.failed(); }
   Status FailedStatus() const;
+  // As ReplicaDevice::OnFailure.
+  void OnFailure(std::function<void()> failed);
   // For log lines.
   const std::string& name() const { return directory_->path(); }
 
  private:
   void RunNext();
   void NeedZeroMap();
+  void Failed();
 
   EventLoop& loop_;
   std::unique_ptr<Directory> directory_;
@@ -74,6 +77,7 @@ class ReplicaCore {
   DataPath path_;
   std::deque<Command> commands_;
   bool running_ = false;
+  std::function<void()> on_failure_;
 };
 
 }  // namespace aurochs

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "replica/coalesce.h"
 #include "replica/layer_runs.h"
+#include "replica/lost_data.h"
 #include "replica/meta_steps.h"
 #include "replica/replica_core.h"
 #include "replica/replica_create.h"
@@ -20,12 +21,15 @@ class OpenedReplica final : public ReplicaDevice {
                 std::unique_ptr<DirectoryLock> lock, std::unique_ptr<LayerTree> tree)
       : core_(loop, std::move(directory), std::move(lock), std::move(tree)), coalescer_(core_) {
     info_.size_bytes = core_.meta().size_bytes();
+    (void)RefreshSnapshots();
     coalescer_.Kick();
   }
 
   const DeviceInfo& info() const override { return info_; }
   void Submit(IoRequest* request) override { core_.path().Submit(request); }
   void Submit(AllocationQuery* query) override { core_.path().Submit(query); }
+  std::shared_ptr<const SnapshotNames> snapshots() const override { return snapshots_; }
+  void QueryChanges(ChangeQuery* query) override;
 
   void TakeSnapshot(std::string id, std::string name, uint64_t created_unix_ms,
                     Done done) override {
@@ -54,6 +58,7 @@ class OpenedReplica final : public ReplicaDevice {
             std::function<void(Result<DiffPage>)> done) override;
   void Describe(std::function<void(Result<ReplicaInfo>)> done) override;
   bool failed() const override { return core_.failed(); }
+  void OnFailure(std::function<void()> failed) override { core_.OnFailure(std::move(failed)); }
   void Close(Done done) override;
 
  private:
@@ -65,11 +70,16 @@ class OpenedReplica final : public ReplicaDevice {
   void SwitchHead(std::shared_ptr<ReplicaMeta> next, bool flush,
                   std::shared_ptr<std::unique_ptr<Layer>> added, Done end);
   void GrowHead(uint64_t size_bytes, std::shared_ptr<ReplicaMeta> next, Done end);
+  bool RefreshSnapshots();
+  void DiffWithin(std::string older, std::string newer, const Extent& extent, uint32_t runs_max,
+                  std::function<void(Result<DiffPage>)> done);
+  void CommitGrowth(std::shared_ptr<ReplicaMeta> next, Done undo, Done end);
   Result<DiffSides> SidesOf(const std::string& older, const std::string& newer) const;
 
   ReplicaCore core_;
   Coalescer coalescer_;
   DeviceInfo info_;
+  std::shared_ptr<const SnapshotNames> snapshots_;
   bool closing_ = false;
 };
 
@@ -88,6 +98,7 @@ void OpenedReplica::Run(Done done, Step step) {
     auto end = [this, done, finished](Status status) {
       finished();
       coalescer_.Kick();
+      if (RefreshSnapshots()) NotifyInfoChanged();
       done(std::move(status));
     };
     if (core_.failed()) return end(core_.FailedStatus());
@@ -182,14 +193,14 @@ void OpenedReplica::Expand(uint64_t size_bytes, Done done) {
   });
 }
 
+// The head's files grow first and are flushed as any of its writes are: a sync of theirs that fails
+// has lost those too (D4).
 void OpenedReplica::GrowHead(uint64_t size_bytes, std::shared_ptr<ReplicaMeta> next, Done end) {
   auto resize = [this](uint64_t to_bytes) {
     const Layer& head = core_.tree().head();
     RETURN_IF_ERROR(head.file->Truncate(to_bytes));
-    RETURN_IF_ERROR(head.file->SyncData());
     if (head.zero_map == nullptr) return Status::Ok();
-    RETURN_IF_ERROR(head.zero_map->file().Truncate(ZeroMap::FileBytes(to_bytes)));
-    return head.zero_map->file().SyncData();
+    return head.zero_map->file().Truncate(ZeroMap::FileBytes(to_bytes));
   };
   // Nothing was written past the old end, so a failure is undone by cutting back.
   auto undo = [this, resize, end](Status why) {
@@ -202,17 +213,26 @@ void OpenedReplica::GrowHead(uint64_t size_bytes, std::shared_ptr<ReplicaMeta> n
     return TooLargeForFileSystem(core_.directory(), size_bytes);
   };
   core_.Blocking(grow, [this, next, undo, end](Status grown) {
+    core_.path().MarkHeadDirty();
+    core_.path().zero_sync().MarkDirty();
     if (!grown.ok()) return undo(std::move(grown));
-    core_.Commit(next, [this, next, undo, end](Status committed) {
-      if (core_.failed()) return end(std::move(committed));
-      if (!committed.ok()) return undo(std::move(committed));
-      core_.path().CloseGate([this, next, end] {
-        (void)core_.AdoptTree(*next, nullptr, false);
-        info_.size_bytes = next->size_bytes();
-        core_.path().Reopen();
-        NotifyInfoChanged();
-        end(Status::Ok());
-      });
+    core_.path().Flush([this, next, undo, end](ErrorCode flushed) {
+      if (flushed != ErrorCode::kOk) return end(core_.FailedStatus());
+      CommitGrowth(next, undo, end);
+    });
+  });
+}
+
+void OpenedReplica::CommitGrowth(std::shared_ptr<ReplicaMeta> next, Done undo, Done end) {
+  core_.Commit(next, [this, next, undo = std::move(undo), end = std::move(end)](Status committed) {
+    if (core_.failed()) return end(std::move(committed));
+    if (!committed.ok()) return undo(std::move(committed));
+    core_.path().CloseGate([this, next, end] {
+      (void)core_.AdoptTree(*next, nullptr, false);
+      info_.size_bytes = next->size_bytes();
+      core_.path().Reopen();
+      NotifyInfoChanged();
+      end(Status::Ok());
     });
   });
 }
@@ -223,13 +243,36 @@ void OpenedReplica::Diff(std::string older, std::string newer, uint64_t offset_b
     core_.loop().Post([done = std::move(done), usable] { done(usable); });
     return;
   }
-  core_.path().EnterWhenOpen([this, older = std::move(older), newer = std::move(newer),
-                              offset_bytes, runs_max, done = std::move(done)] {
+  DiffWithin(std::move(older), std::move(newer), {offset_bytes, UINT64_MAX - offset_bytes},
+             runs_max, std::move(done));
+}
+
+void OpenedReplica::QueryChanges(ChangeQuery* query) {
+  DiffWithin(query->since, "", query->extent, query->runs_max, [query](Result<DiffPage> page) {
+    if (page.ok()) FillChanges(*page, query);
+    // What is being removed is no snapshot any more.
+    const ErrorCode result = page.status().code();
+    query->complete(query,
+                    result == ErrorCode::kFailedPrecondition ? ErrorCode::kNotFound : result);
+  });
+}
+
+// The differences in `extent`, which may lead out of the volume.
+void OpenedReplica::DiffWithin(std::string older, std::string newer, const Extent& extent,
+                               uint32_t runs_max, std::function<void(Result<DiffPage>)> done) {
+  core_.path().EnterWhenOpen([this, older = std::move(older), newer = std::move(newer), extent,
+                              runs_max, done = std::move(done)] {
     auto sides = std::make_shared<Result<DiffSides>>(SidesOf(older, newer));
     auto page = std::make_shared<Result<DiffPage>>(DiffPage{});
     core_.loop().RunBlocking(
-        [sides, page, offset_bytes, runs_max] {
-          *page = sides->ok() ? DiffLayers(**sides, offset_bytes, runs_max) : sides->status();
+        [sides, page, extent, runs_max] {
+          if (!sides->ok()) {
+            *page = sides->status();
+            return;
+          }
+          DiffSides& within = **sides;
+          within.size_bytes = std::min(within.size_bytes, extent.end_bytes());
+          *page = DiffLayers(within, extent.offset_bytes, runs_max);
         },
         [this, page, done] {
           core_.path().gate().Leave();
@@ -265,6 +308,18 @@ Result<DiffSides> OpenedReplica::SidesOf(const std::string& older, const std::st
   only_in(sides.newer_path, older_path);
   only_in(older_path, sides.newer_path);
   return sides;
+}
+
+// False if they are what they were.
+bool OpenedReplica::RefreshSnapshots() {
+  auto now = std::make_shared<SnapshotNames>();
+  for (const LayerMeta& layer : core_.meta().layers) {
+    const auto& snapshot = layer.snapshot;
+    if (snapshot && !snapshot->removing) now->push_back({snapshot->id, snapshot->name});
+  }
+  if (snapshots_ != nullptr && *now == *snapshots_) return false;
+  snapshots_ = std::move(now);
+  return true;
 }
 
 void OpenedReplica::Describe(std::function<void(Result<ReplicaInfo>)> done) {
@@ -326,8 +381,10 @@ Status OpenFiles(OpenState* state, uint64_t epoch) {
   auto meta = LoadReplicaMeta(directory);
   if (!meta.ok()) return meta.status();
   if (epoch < meta->epoch) return StoreEpoch(directory, &*meta, epoch);
+  RETURN_IF_ERROR(CheckNothingIsNewer(directory, *meta));
   auto tree = LayerTree::Open(directory, *meta);
   if (!tree.ok()) return tree.status();
+  RETURN_IF_ERROR(SettleLostData(directory, **tree));
   RETURN_IF_ERROR(RemoveLeftOvers(directory, *meta));
   RETURN_IF_ERROR(StoreEpoch(directory, &*meta, epoch));
   (*tree)->UpdateMeta(std::move(*meta));

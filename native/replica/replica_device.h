@@ -100,6 +100,8 @@ class ReplicaDevice : public BlockDevice {
 
   // Whether data was lost below us (D4); then every write and flush fails with kIo.
   virtual bool failed() const = 0;
+  // Called once when that happens; at once if it has.
+  virtual void OnFailure(std::function<void()> failed) = 0;
 
   // No request may be submitted after this call. Waits for those in flight, stops the merge between
   // two steps, flushes, closes. The device may be destroyed once `done` was called.

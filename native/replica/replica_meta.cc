@@ -9,6 +9,8 @@
 namespace aurochs {
 namespace {
 
+constexpr std::string_view kLayerFilePrefix = "layer-";
+
 template <typename Layers>
 auto* FindLayer(Layers& layers, uint32_t number) {
   auto at = std::lower_bound(layers.begin(), layers.end(), number,
@@ -46,18 +48,6 @@ std::string LayerFileNameWith(uint32_t number, const char* suffix) {
   char name[32];
   std::snprintf(name, sizeof name, "layer-%06u%s", number, suffix);
   return name;
-}
-
-Status WriteNewFile(Directory& directory, std::string_view text) {
-  // What an interrupted replacement left is ours to overwrite.
-  if (Status removed = directory.Remove(kReplicaMetaFileNew);
-      !removed.ok() && removed.code() != ErrorCode::kNotFound) {
-    return removed;
-  }
-  auto file = directory.OpenFile(kReplicaMetaFileNew, OpenMode::kCreate);
-  if (!file.ok()) return file.status();
-  RETURN_IF_ERROR((*file)->WriteAt(std::as_bytes(std::span(text)), 0));
-  return (*file)->SyncData();
 }
 
 }  // namespace
@@ -135,32 +125,32 @@ std::string ZeroMapFileName(uint32_t number) {
 }
 
 bool IsLayerFileName(std::string_view name) {
-  constexpr std::string_view kPrefix = "layer-";
-  if (!name.starts_with(kPrefix)) return false;
-  name.remove_prefix(kPrefix.size());
+  if (!name.starts_with(kLayerFilePrefix)) return false;
+  name.remove_prefix(kLayerFilePrefix.size());
   const size_t digits = std::min(name.find_first_not_of("0123456789"), name.size());
   name.remove_prefix(digits);
   return digits >= 6 && digits <= 10 && (name == ".img" || name == ".zero");
 }
 
+uint64_t LayerNumberOf(std::string_view name) {
+  CHECK(IsLayerFileName(name));
+  uint64_t number = 0;
+  for (const char c : name.substr(kLayerFilePrefix.size())) {
+    if (c == '.') break;
+    number = number * 10 + static_cast<uint64_t>(c - '0');
+  }
+  return number;
+}
+
 Result<ReplicaMeta> LoadReplicaMeta(Directory& directory) {
   const std::string name = directory.path() + "/" + std::string(kReplicaMetaFile);
-  auto file = directory.OpenFile(kReplicaMetaFile, OpenMode::kReadOnly);
-  if (!file.ok()) {
-    if (file.status().code() != ErrorCode::kNotFound) return file.status();
+  auto bytes = LoadSmallFile(directory, kReplicaMetaFile, kReplicaMetaBytesMax);
+  if (!bytes.ok()) {
+    if (bytes.status().code() != ErrorCode::kNotFound) return bytes.status();
     return Status(ErrorCode::kNotFound,
                   name + " does not exist; this is not a replica's directory");
   }
-  auto size = (*file)->SizeBytes();
-  if (!size.ok()) return size.status().WithContext(name);
-  if (*size > kReplicaMetaBytesMax) {
-    return Status(ErrorCode::kCorruption,
-                  name + ": larger than " + std::to_string(kReplicaMetaBytesMax) + " bytes");
-  }
-  std::string text(*size, '\0');
-  Status read = (*file)->ReadAt(std::as_writable_bytes(std::span(text)), 0);
-  if (!read.ok()) return read.WithContext(name);
-  auto meta = DecodeReplicaMeta(text);
+  auto meta = DecodeReplicaMeta({reinterpret_cast<const char*>((*bytes).data()), (*bytes).size()});
   if (!meta.ok()) return meta.status().WithContext(name);
   return meta;
 }
@@ -173,14 +163,7 @@ StoreOutcome StoreReplicaMeta(Directory& directory, const ReplicaMeta& meta, Sta
                                               std::to_string(kReplicaMetaBytesMax) + " bytes");
     return StoreOutcome::kUnchanged;
   }
-  *status = WriteNewFile(directory, text);
-  if (status->ok()) *status = directory.Rename(kReplicaMetaFileNew, kReplicaMetaFile);
-  if (!status->ok()) {
-    (void)directory.Remove(kReplicaMetaFileNew);  // Else the next open removes it.
-    return StoreOutcome::kUnchanged;
-  }
-  *status = directory.Sync();
-  return status->ok() ? StoreOutcome::kStored : StoreOutcome::kUnknown;
+  return ReplaceFile(directory, kReplicaMetaFile, std::as_bytes(std::span(text)), status);
 }
 
 }  // namespace aurochs

@@ -13,11 +13,13 @@
 
 #include "base/status.h"
 #include "io/directory.h"
+#include "replica/small_file.h"
 
 namespace aurochs {
 
 inline constexpr std::string_view kReplicaMetaFile = "replica.json";
-inline constexpr std::string_view kReplicaMetaFileNew = "replica.json.new";
+// Beside it: what the SCSI unit of the volume remembers (docs/scsi-support.md).
+inline constexpr std::string_view kUnitStateFile = "unit-state";
 inline constexpr std::string_view kReplicaLockFile = "lock";
 
 struct SnapshotMeta {
@@ -75,6 +77,8 @@ std::string LayerFileName(uint32_t number);
 std::string ZeroMapFileName(uint32_t number);
 // Whether a file of this name is ours to remove when metadata does not mention it.
 bool IsLayerFileName(std::string_view name);
+// REQUIRES: IsLayerFileName.
+uint64_t LayerNumberOf(std::string_view name);
 
 // Everything is checked before anything is believed: kCorruption says what is wrong, kUnsupported
 // that a newer version wrote it.
@@ -84,12 +88,6 @@ std::string EncodeReplicaMeta(const ReplicaMeta& meta);
 
 Result<ReplicaMeta> LoadReplicaMeta(Directory& directory);
 
-// How far a replacement of the file came.
-enum class StoreOutcome : uint8_t {
-  kStored,
-  kUnchanged,  // the old file is still there
-  kUnknown,    // renamed, but the directory did not sync: after a power cut either may be there
-};
 // Replaces the file atomically and durably. `status` tells why the outcome is not kStored.
 StoreOutcome StoreReplicaMeta(Directory& directory, const ReplicaMeta& meta, Status* status);
 

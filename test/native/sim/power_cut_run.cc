@@ -5,14 +5,11 @@
 #include <algorithm>
 #include <utility>
 
-#include "base/log.h"
 #include "replica/fsck.h"
 
 namespace aurochs::test {
 
 PowerCutRun::PowerCutRun(uint64_t size_bytes) : live_(size_bytes / kBlockBytes, {BlockContent{}}) {
-  SetLogSink(
-      [](LogLevel, std::string_view, const std::string&) {});  // Failures are the point here.
   CHECK(CreateReplica(*disk_.Root(), "r", {kVolumeId, kReplicaId, size_bytes}).ok());
   CHECK(Open());
 }

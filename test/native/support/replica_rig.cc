@@ -192,6 +192,31 @@ std::string ReplicaRig::Diff(const std::string& older, const std::string& newer,
   return text;
 }
 
+std::string ReplicaRig::Changes(const std::string& since, const Extent& extent, uint32_t runs_max) {
+  struct PendingQuery {
+    ChangeQuery query;
+    std::function<void(ErrorCode)> done;
+  } pending;
+  pending.query.since = SnapshotId(since);
+  pending.query.extent = extent;
+  pending.query.runs_max = runs_max;
+  pending.query.owner = &pending;
+  pending.query.complete = [](ChangeQuery* query, ErrorCode result) {
+    static_cast<PendingQuery*>(query->owner)->done(result);
+  };
+  const ErrorCode result = Await<ErrorCode>([&](std::function<void(ErrorCode)> done) {
+    pending.done = std::move(done);
+    device_->QueryChanges(&pending.query);
+  });
+  if (result != ErrorCode::kOk) return std::string(ErrorCodeName(result));
+  std::string text;
+  for (const ChangeRun& run : pending.query.runs) {
+    text += (text.empty() ? "" : " ");
+    text += std::string(1, "=dh"[static_cast<int>(run.state)]) + std::to_string(run.length_bytes);
+  }
+  return text;
+}
+
 std::string ReplicaRig::Allocation() {
   std::vector<AllocationRun> all;  // Answers may end anywhere; a run may go on in the next one.
   const uint64_t size_bytes = device_->info().size_bytes;

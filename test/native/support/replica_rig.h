@@ -54,6 +54,8 @@ class ReplicaRig {
   Result<ReplicaInfo> Describe();
   // All pages, as "d4096@0 h8192@16384".
   std::string Diff(const std::string& older, const std::string& newer, uint32_t runs_max = 64);
+  // One answer, as "=4096 d4096 h8192": as it was, changed, changed to zeros; or the error.
+  std::string Changes(const std::string& since, const Extent& extent, uint32_t runs_max = 64);
   // The whole volume, as "d4096 h8192".
   std::string Allocation();
 

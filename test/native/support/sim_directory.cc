@@ -83,6 +83,13 @@ class SimFile : public File {
                  : verdict.status;
   }
 
+  Status DropCached() override {
+    std::lock_guard lock(disk_.mutex_);
+    RETURN_IF_ERROR(disk_.CheckAliveLocked(boot_));
+    file().DropCached();
+    return Status::Ok();
+  }
+
   Result<uint64_t> SizeBytes() override {
     std::lock_guard lock(disk_.mutex_);
     RETURN_IF_ERROR(disk_.CheckAliveLocked(boot_));

@@ -141,6 +141,25 @@ void SimFileNode::LoseUnsynced() {
   unsynced_sizes_.clear();
 }
 
+void SimFileNode::DropCached() {
+  for (auto it = slots_.begin(); it != slots_.end();) {
+    Slot& slot = it->second;
+    if (!slot.unsynced.empty()) {
+      ++it;
+      continue;
+    }
+    const bool was_hole = slot.current == nullptr;
+    slot.current = slot.durable;
+    const bool is_hole = slot.current == nullptr;
+    if (was_hole != is_hole) {
+      const uint64_t change = is_hole ? -kBlockBytes : kBlockBytes;
+      allocated_bytes_ += change;
+      space_.used_bytes += change;
+    }
+    it = is_hole ? slots_.erase(it) : std::next(it);
+  }
+}
+
 void SimFileNode::PowerCut(SimRandom& random, SimLuck luck) {
   const uint64_t truncations_kept = ChooseSize(random, luck);
   const uint64_t end = AlignUp(size_bytes_, kBlockBytes) / kBlockBytes;

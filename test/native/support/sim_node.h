@@ -67,6 +67,8 @@ class SimFileNode {
   void Sync();
   // A failed sync: the changes count as written, but the disk never gets them.
   void LoseUnsynced();
+  // Shows what the disk holds of every block that has no change waiting.
+  void DropCached();
   // Chooses what the disk holds, and shows that from now on.
   void PowerCut(SimRandom& random, SimLuck luck);
 

@@ -6,6 +6,7 @@
 
 #include "base/limits.h"
 #include "replica/block_map.h"
+#include "support/allocation_count.h"
 
 namespace aurochs {
 namespace {
@@ -67,11 +68,15 @@ TEST(BlockMap, TakesAFewBytesForARegionWithOneAnswer) {
 TEST(BlockMap, Takes128MiBAtMostForATebibyteWrittenIn64KiBPieces) {
   // Holes between the pieces, so that a TiB of data is spread over two.
   constexpr uint64_t kRegions = 2 * kTiB / kRegionBytes;
+  const uint64_t heap_before = test::HeapBytes();
   BlockMap map(UINT64_MAX);
   RegionSources sources = PiecesOf64KiB();
   std::replace(sources.begin(), sources.end(), LayerSlot{2}, kSlotZeros);
   for (uint64_t region = 0; region < kRegions; ++region) map.Insert(region, sources);
   EXPECT_LE(map.bytes(), 128 * kMiB);
+  if (test::CanCountAllocations()) {
+    EXPECT_LE(test::HeapBytes() - heap_before, map.bytes()) << "it takes more than it counts";
+  }
 }
 
 TEST(BlockMap, StaysBelowItsBoundAndKeepsWhatIsUsed) {

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "base/limits.h"
+#include "replica/fsck.h"
 #include "support/block_io.h"
 #include "support/replica_rig.h"
 #include "support/sim_directory.h"
@@ -149,6 +150,40 @@ TEST_F(ReplicaDeviceOneLayer, TakesNoMoreWritesOnceASyncHasFailed) {
   EXPECT_EQ(rig_.Unmap(0, 4096), ErrorCode::kIo);
   EXPECT_EQ(rig_.Read(0, 4096), Bytes(4096, 1));
   EXPECT_EQ(rig_.Snapshot("s").code(), ErrorCode::kIo);
+}
+
+TEST_F(ReplicaDeviceOneLayer, TellsOfItsFailureOnceAndAtOnce) {
+  int told = 0;
+  const auto listen = [&] {
+    rig_.loop().Post([&] { rig_.device().OnFailure([&told] { ++told; }); });
+  };
+  listen();
+  EXPECT_EQ(rig_.Fill(0, 4096, 1), ErrorCode::kOk);
+  disk_.FailNextSyncData();
+  EXPECT_EQ(rig_.Flush(), ErrorCode::kIo);
+  EXPECT_EQ(told, 1) << "before whoever flushed heard of it";
+  EXPECT_EQ(rig_.Flush(), ErrorCode::kIo);
+  EXPECT_EQ(told, 1);
+  listen();
+  EXPECT_EQ(rig_.Flush(), ErrorCode::kIo);
+  EXPECT_EQ(told, 2) << "who comes late hears of it too";
+}
+
+TEST_F(ReplicaDeviceOneLayer, GoesByWhatTheDiskHoldsWhenItIsOpenedAfterAFailure) {
+  EXPECT_EQ(rig_.Fill(0, 8192, 1), ErrorCode::kOk);
+  EXPECT_EQ(rig_.Flush(), ErrorCode::kOk);
+  EXPECT_EQ(rig_.Fill(4096, 8192, 2), ErrorCode::kOk);
+  disk_.FailNextSyncData();
+  EXPECT_EQ(rig_.Flush(), ErrorCode::kIo);
+  ASSERT_FALSE(rig_.Close().ok());
+  const auto findings = FsckReplica(*Dir());
+  ASSERT_EQ(findings.size(), 1u);
+  EXPECT_EQ(findings[0].severity, FsckFinding::Severity::kWarning);
+  ASSERT_TRUE(Open().ok());
+  EXPECT_EQ(rig_.Read(0, 8192), Bytes(8192, 1));
+  EXPECT_EQ(rig_.Read(8192, 4096), Bytes(4096, 0));
+  ASSERT_TRUE(rig_.Close().ok());
+  EXPECT_TRUE(FsckReplica(*Dir()).empty());
 }
 
 TEST_F(ReplicaDeviceOneLayer, PassesAReadErrorOnAndStaysUsable) {

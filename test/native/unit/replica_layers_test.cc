@@ -162,6 +162,55 @@ TEST_F(ReplicaLayers, DifferByWhatTheLayersBetweenHold) {
   EXPECT_THAT(rig_.Diff("x", ""), HasSubstr("NOT_FOUND"));
 }
 
+TEST_F(ReplicaLayers, TellWhatChangedInARangeSinceASnapshot) {
+  EXPECT_EQ(rig_.Fill(0, 4 * kBlock, 1), ErrorCode::kOk);
+  ASSERT_TRUE(rig_.Snapshot("a").ok());
+  EXPECT_EQ(rig_.Fill(2 * kBlock, kBlock, 2), ErrorCode::kOk);
+  EXPECT_EQ(rig_.Unmap(0, kBlock), ErrorCode::kOk);
+  ASSERT_TRUE(rig_.Snapshot("b").ok());
+  EXPECT_EQ(rig_.Fill(9 * kMiB, kBlock, 3), ErrorCode::kOk);
+  const Extent all{0, kSize};
+  EXPECT_EQ(rig_.Changes("a", all), "h4096 =4096 d4096 =9424896 d4096 =7335936");
+  EXPECT_EQ(rig_.Changes("b", all), "=9437184 d4096 =7335936");
+  // Cut to the range that was asked about, and to as many runs.
+  EXPECT_EQ(rig_.Changes("a", {512, 4096}), "h3584 =512");
+  EXPECT_EQ(rig_.Changes("a", {9 * kMiB + 512, 1024}), "d1024");
+  EXPECT_EQ(rig_.Changes("a", {kMiB, kMiB}), "=1048576");
+  EXPECT_EQ(rig_.Changes("a", all, 1), "h4096");
+  EXPECT_EQ(rig_.Changes("b", all, 1), "=9437184");
+  // A merge below or above changes nothing about it.
+  ASSERT_TRUE(rig_.Snapshot("c").ok());
+  ASSERT_TRUE(rig_.Delete("a").ok());
+  ASSERT_TRUE(rig_.Delete("c").ok());
+  EXPECT_EQ(rig_.Changes("b", all), "=9437184 d4096 =7335936");
+  EXPECT_EQ(rig_.Changes("a", all), "NOT_FOUND");
+}
+
+TEST_F(ReplicaLayers, NameTheirSnapshotsAndTellWhenThereAreOthers) {
+  const auto names = [&] {
+    std::string text;
+    for (const SnapshotName& one : *rig_.device().snapshots()) text += one.name + " ";
+    return text;
+  };
+  int heard = 0;
+  rig_.device().AddInfoObserver([&heard](const DeviceInfo&) { ++heard; });
+  EXPECT_EQ(names(), "");
+  ASSERT_TRUE(rig_.Snapshot("a").ok());
+  ASSERT_TRUE(rig_.Snapshot("b").ok());
+  EXPECT_EQ(names(), "a b ");
+  EXPECT_EQ(heard, 2);
+  ASSERT_TRUE(rig_.Revert("a").ok());
+  EXPECT_EQ(names(), "a b ");
+  EXPECT_EQ(heard, 2);
+  // It has two children, so its merge waits; it is no snapshot any more all the same.
+  ASSERT_TRUE(rig_.DeleteRecorded("a").ok());
+  EXPECT_EQ(names(), "b ");
+  EXPECT_EQ(heard, 3);
+  EXPECT_EQ(rig_.Changes("a", {0, kSize}), "NOT_FOUND");
+  Reopen();
+  EXPECT_EQ(names(), "b ");
+}
+
 TEST_F(ReplicaLayers, BecomeOneAgainWhenTheLastSnapshotIsDeleted) {
   EXPECT_EQ(rig_.Fill(0, 600 * kBlock, 1), ErrorCode::kOk);
   EXPECT_EQ(rig_.Fill(12 * kMiB, 3 * kBlock, 1), ErrorCode::kOk);
@@ -356,6 +405,26 @@ TEST_F(ReplicaLayers, AreFreedOfLeftOversAtOpenButNotOfOthersFiles) {
   EXPECT_EQ(FsckReplica(*directory).size(), 3u);
   ASSERT_TRUE(Open().ok());
   EXPECT_THAT(Files(), ElementsAre("layer-000001.img", "notes"));
+}
+
+TEST_F(ReplicaLayers, AreNotRemovedForAnOldCopyOfTheMetadata) {
+  EXPECT_EQ(rig_.Fill(0, kBlock, 1), ErrorCode::kOk);
+  auto directory = Dir();
+  const ReplicaMeta old = LoadReplicaMeta(*directory).value();
+  ASSERT_TRUE(rig_.Snapshot("a").ok());
+  EXPECT_EQ(rig_.Fill(0, kBlock, 2), ErrorCode::kOk);
+  const ReplicaMeta newest = LoadReplicaMeta(*directory).value();
+  ASSERT_TRUE(rig_.Close().ok());
+  Status stored;
+  ASSERT_EQ(StoreReplicaMeta(*directory, old, &stored), StoreOutcome::kStored);
+  const Status opened = Open();
+  EXPECT_EQ(opened.code(), ErrorCode::kCorruption);
+  EXPECT_THAT(opened.message(), HasSubstr("layer-000002.img holds data"));
+  EXPECT_EQ(FsckReplica(*directory)[0].severity, FsckFinding::Severity::kError);
+
+  ASSERT_EQ(StoreReplicaMeta(*directory, newest, &stored), StoreOutcome::kStored);
+  ASSERT_TRUE(Open().ok());
+  EXPECT_TRUE(Holds(0, 2));
 }
 
 TEST_F(ReplicaLayers, AreFoundSoundByTheOfflineCheck) {
