@@ -4,6 +4,15 @@
 
 namespace aurochs {
 
+std::shared_ptr<const SnapshotNames> BlockDevice::snapshots() const {
+  static const auto none = std::make_shared<const SnapshotNames>();
+  return none;
+}
+
+void BlockDevice::QueryChanges(ChangeQuery* query) {
+  query->complete(query, ErrorCode::kNotFound);
+}
+
 uint64_t BlockDevice::AddInfoObserver(InfoObserver observer) {
   observers_.push_back({next_observer_id_, std::move(observer)});
   return next_observer_id_++;

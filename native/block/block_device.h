@@ -14,7 +14,9 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "base/status.h"
@@ -74,9 +76,40 @@ struct AllocationQuery {
   AllocationQuery* next = nullptr;  // For the device, while it has the query.
 };
 
+// A state of the device's past that it can be compared with.
+struct SnapshotName {
+  std::string id;
+  std::string name;
+
+  friend bool operator==(const SnapshotName&, const SnapshotName&) = default;
+};
+using SnapshotNames = std::vector<SnapshotName>;
+
+enum class ChangeState : uint8_t {
+  kSame,            // as it was
+  kChanged,         // may differ
+  kChangedToZeros,  // may differ, and reads as zeros now
+};
+
+struct ChangeRun {
+  uint64_t length_bytes;
+  ChangeState state;
+};
+
+// What may have changed in `extent` since snapshot `since`: adjacent runs from its start. It may
+// end early, after at least one run; neighbouring runs differ in state.
+struct ChangeQuery {
+  std::string since;  // id
+  Extent extent;
+  uint32_t runs_max = 1;
+  std::vector<ChangeRun> runs;  // result
+  void (*complete)(ChangeQuery* query, ErrorCode result) = nullptr;
+  void* owner = nullptr;
+};
+
 class BlockDevice {
  public:
-  // Hears that info() changed, e.g. after an expansion. Runs on the device's loop.
+  // Hears that info() or snapshots() changed, e.g. after an expansion. Runs on the device's loop.
   using InfoObserver = std::function<void(const DeviceInfo& info)>;
 
   virtual ~BlockDevice() = default;
@@ -84,6 +117,12 @@ class BlockDevice {
   virtual const DeviceInfo& info() const = 0;
   virtual void Submit(IoRequest* request) = 0;
   virtual void Submit(AllocationQuery* query) = 0;
+
+  // The snapshots that a ChangeQuery may name, oldest first; never null. Observers of info() hear
+  // when there are others.
+  virtual std::shared_ptr<const SnapshotNames> snapshots() const;
+  // kNotFound if there is no such snapshot any more.
+  virtual void QueryChanges(ChangeQuery* query);
 
   // Whether `extent` lies inside the device; never overflows.
   bool Contains(const Extent& extent) const {

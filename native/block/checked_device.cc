@@ -10,7 +10,8 @@ bool MovesData(IoOp op) {
   return op == IoOp::kRead || op == IoOp::kWrite;
 }
 
-void CheckRuns(const AllocationQuery& query, uint32_t logical_block_bytes) {
+template <typename Query>
+void CheckRuns(const Query& query, uint32_t logical_block_bytes) {
   CHECK(!query.runs.empty());
   CHECK(query.runs.size() <= query.runs_max);
   uint64_t length_bytes = 0;
@@ -51,10 +52,7 @@ void CheckedDevice::CheckRequest(const IoRequest& request) const {
     return;
   }
   if (request.op == IoOp::kUnmap) CHECK(info().can_unmap);
-  CHECK(request.extent.length_bytes > 0);
-  CHECK(IsAligned(request.extent.offset_bytes, info().logical_block_bytes));
-  CHECK(IsAligned(request.extent.length_bytes, info().logical_block_bytes));
-  CHECK(Contains(request.extent));
+  CheckExtent(request.extent);
   if (!MovesData(request.op)) {
     CHECK(request.iov.empty());
     return;
@@ -69,59 +67,64 @@ void CheckedDevice::CheckRequest(const IoRequest& request) const {
   CHECK(length_bytes == request.extent.length_bytes);
 }
 
-void CheckedDevice::Submit(IoRequest* request) {
-  CheckRequest(*request);
-  Tracked* record = TakeRecord(records_, idle_);
-  record->device = this;
-  record->original = request;
-  record->inner = *request;
-  record->inner.next = nullptr;
-  record->inner.complete = &OnComplete;
-  record->inner.owner = record;
-  ++in_flight_;
-  inner_.Submit(&record->inner);
+void CheckedDevice::CheckExtent(const Extent& extent) const {
+  CHECK(extent.length_bytes > 0);
+  CHECK(IsAligned(extent.offset_bytes, info().logical_block_bytes));
+  CHECK(IsAligned(extent.length_bytes, info().logical_block_bytes));
+  CHECK(Contains(extent));
 }
 
-void CheckedDevice::OnComplete(IoRequest* inner, ErrorCode result) {
-  auto* record = static_cast<Tracked*>(inner->owner);
+template <typename Query>
+void CheckedDevice::CheckQuery(const Query& query) const {
+  CHECK(query.complete != nullptr);
+  CHECK(query.runs_max > 0);
+  CheckExtent(query.extent);
+}
+
+template <typename Asked>
+Asked* CheckedDevice::Track(Asked* original) {
+  auto& ledger = std::get<Ledger<Asked>>(ledgers_);
+  Tracked<Asked>* record = TakeRecord(ledger.records, ledger.idle);
+  record->device = this;
+  record->original = original;
+  record->inner = *original;
+  if constexpr (requires { original->next; }) record->inner.next = nullptr;
+  record->inner.complete = &OnComplete<Asked>;
+  record->inner.owner = record;
+  ++in_flight_;
+  return &record->inner;
+}
+
+template <typename Asked>
+void CheckedDevice::OnComplete(Asked* inner, ErrorCode result) {
+  auto* record = static_cast<Tracked<Asked>*>(inner->owner);
   CHECK(record->original != nullptr);  // Otherwise this is the second completion.
-  IoRequest* original = record->original;
+  Asked* original = record->original;
   CheckedDevice* device = record->device;
+  if constexpr (requires { inner->runs; }) {
+    if (result == ErrorCode::kOk) CheckRuns(*inner, device->info().logical_block_bytes);
+    original->runs = std::move(inner->runs);
+  }
   record->original = nullptr;
-  device->idle_.push_back(record);
+  std::get<Ledger<Asked>>(device->ledgers_).idle.push_back(record);
   --device->in_flight_;
   original->complete(original, result);
+}
+
+void CheckedDevice::Submit(IoRequest* request) {
+  CheckRequest(*request);
+  inner_.Submit(Track(request));
 }
 
 void CheckedDevice::Submit(AllocationQuery* query) {
-  CHECK(query->complete != nullptr);
-  CHECK(query->runs_max > 0);
-  CHECK(query->extent.length_bytes > 0);
-  CHECK(IsAligned(query->extent.offset_bytes, info().logical_block_bytes));
-  CHECK(IsAligned(query->extent.length_bytes, info().logical_block_bytes));
-  CHECK(Contains(query->extent));
-  TrackedQuery* record = TakeRecord(query_records_, idle_queries_);
-  record->device = this;
-  record->original = query;
-  record->inner = *query;
-  record->inner.next = nullptr;
-  record->inner.complete = &OnQueryComplete;
-  record->inner.owner = record;
-  ++in_flight_;
-  inner_.Submit(&record->inner);
+  CheckQuery(*query);
+  inner_.Submit(Track(query));
 }
 
-void CheckedDevice::OnQueryComplete(AllocationQuery* inner, ErrorCode result) {
-  auto* record = static_cast<TrackedQuery*>(inner->owner);
-  CHECK(record->original != nullptr);
-  AllocationQuery* original = record->original;
-  CheckedDevice* device = record->device;
-  if (result == ErrorCode::kOk) CheckRuns(*inner, device->info().logical_block_bytes);
-  original->runs = std::move(inner->runs);
-  record->original = nullptr;
-  device->idle_queries_.push_back(record);
-  --device->in_flight_;
-  original->complete(original, result);
+void CheckedDevice::QueryChanges(ChangeQuery* query) {
+  CheckQuery(*query);
+  CHECK(!query->since.empty());
+  inner_.QueryChanges(Track(query));
 }
 
 }  // namespace aurochs

@@ -8,7 +8,7 @@
 
 #include <cstddef>
 #include <deque>
-#include <vector>
+#include <tuple>
 
 #include "block/block_device.h"
 
@@ -24,33 +24,38 @@ class CheckedDevice : public BlockDevice {
   const DeviceInfo& info() const override { return inner_.info(); }
   void Submit(IoRequest* request) override;
   void Submit(AllocationQuery* query) override;
+  std::shared_ptr<const SnapshotNames> snapshots() const override { return inner_.snapshots(); }
+  void QueryChanges(ChangeQuery* query) override;
 
   size_t in_flight() const { return in_flight_; }
 
  private:
   // What goes to the inner device in place of the submitter's request. Records are reused oldest
   // first, so that a late second completion most likely finds its record idle.
+  template <typename Asked>
   struct Tracked {
     CheckedDevice* device = nullptr;
-    IoRequest inner;
-    IoRequest* original = nullptr;  // nullptr: idle
+    Asked inner;
+    Asked* original = nullptr;  // nullptr: idle
   };
-  struct TrackedQuery {
-    CheckedDevice* device = nullptr;
-    AllocationQuery inner;
-    AllocationQuery* original = nullptr;
+  template <typename Asked>
+  struct Ledger {
+    std::deque<Tracked<Asked>> records;  // Never shrinks; addresses are stable.
+    std::deque<Tracked<Asked>*> idle;
   };
 
   void CheckRequest(const IoRequest& request) const;
-  static void OnComplete(IoRequest* inner, ErrorCode result);
-  static void OnQueryComplete(AllocationQuery* inner, ErrorCode result);
+  void CheckExtent(const Extent& extent) const;
+  template <typename Query>
+  void CheckQuery(const Query& query) const;
+  template <typename Asked>
+  Asked* Track(Asked* original);
+  template <typename Asked>
+  static void OnComplete(Asked* inner, ErrorCode result);
 
   BlockDevice& inner_;
   uint64_t observer_id_;
-  std::deque<Tracked> records_;  // Never shrinks; addresses are stable.
-  std::deque<Tracked*> idle_;
-  std::deque<TrackedQuery> query_records_;  // As above.
-  std::deque<TrackedQuery*> idle_queries_;
+  std::tuple<Ledger<IoRequest>, Ledger<AllocationQuery>, Ledger<ChangeQuery>> ledgers_;
   size_t in_flight_ = 0;
 };
 

@@ -44,6 +44,14 @@ void FaultDevice::Submit(AllocationQuery* query) {
   inner_.Submit(query);
 }
 
+void FaultDevice::QueryChanges(ChangeQuery* query) {
+  if (query_result_ != ErrorCode::kOk) {
+    query->complete(query, query_result_);
+    return;
+  }
+  inner_.QueryChanges(query);
+}
+
 void FaultDevice::FailMatching(Match match, ErrorCode result, uint64_t times) {
   faults_.push_back({std::move(match), false, result, times});
 }

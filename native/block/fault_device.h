@@ -28,6 +28,8 @@ class FaultDevice : public BlockDevice {
   const DeviceInfo& info() const override { return inner_.info(); }
   void Submit(IoRequest* request) override;
   void Submit(AllocationQuery* query) override;
+  std::shared_ptr<const SnapshotNames> snapshots() const override { return inner_.snapshots(); }
+  void QueryChanges(ChangeQuery* query) override;
 
   // The next `times` requests that match fail with `result` and do not reach the inner device.
   // Faults are tried in the order in which they were added.

@@ -21,7 +21,7 @@ class AbsentUnit final : public LogicalUnit {
   }
   void Submit(Command* command) override;
   void Release(Command* command) override;
-  void Reset(uint64_t) override {}
+  void Reset() override {}
 
  private:
   struct Answer {
@@ -39,7 +39,7 @@ std::optional<std::vector<std::byte>> AbsentUnit::DataFor(const Command& command
   switch (CdbByte(command.cdb, 0)) {
     case opcode::kInquiry:
       if ((CdbByte(command.cdb, 1) & kEvpd) != 0 || CdbByte(command.cdb, 2) != 0) break;
-      return StandardInquiryData({}, false);
+      return StandardInquiryData({}, {.present = false});
     case opcode::kReportLuns: return ReportLunsData();
     case opcode::kRequestSense:
       return std::vector<std::byte>(not_supported.begin(), not_supported.end());

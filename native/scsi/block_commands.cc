@@ -228,7 +228,7 @@ void Unit::PreFetch(Task& task) {
 
 // Everything is flushed, whatever the range, and IMMED does not make us answer before it is.
 void Unit::SynchronizeCache(Task& task) {
-  if (ExtentOrFail(task, std::numeric_limits<uint64_t>::max())) StartFlush(task);
+  if (ExtentOrFail(task, std::numeric_limits<uint64_t>::max())) StartFlush(task, &Unit::FinishIo);
 }
 
 }  // namespace aurochs::scsi

@@ -43,9 +43,11 @@ struct CommandSpec {
   using Handler = void (Unit::*)(Task& task);
   enum Flags : uint8_t {
     kNoFlags = 0,
-    kModifies = 1,            // refused on a read-only unit
-    kNeedsUnmap = 2,          // exists only where the device can unmap
-    kKeepsUnitAttention = 4,  // runs although a unit attention waits (SAM-5, 5.14)
+    kModifies = 1,              // refused on a read-only unit
+    kNeedsUnmap = 2,            // exists only where the device can unmap
+    kKeepsUnitAttention = 4,    // runs although a unit attention waits (SAM-5, 5.14), or SANITIZE
+    kNeedsMedium = 8,           // refused while the medium is unloaded
+    kWhileSanitizeFailed = 16,  // leads out of the state that a failed SANITIZE leaves
   };
   // The field of the CDB that holds an allocation or parameter list length.
   struct LengthField {

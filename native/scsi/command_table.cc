@@ -15,15 +15,18 @@ namespace sa = service_action;
 
 constexpr auto kNoAction = service_action::kNone;
 constexpr auto kKeepsAttention = CommandSpec::kKeepsUnitAttention;
-constexpr auto kModifies = CommandSpec::kModifies;
 constexpr auto kNeedsUnmap = CommandSpec::kNeedsUnmap;
+constexpr auto kWhileSanitizeFailed = CommandSpec::kWhileSanitizeFailed;
+constexpr auto kMedium = CommandSpec::kNeedsMedium;
+constexpr uint8_t kChangesMedium = CommandSpec::kModifies | CommandSpec::kNeedsMedium;
 
 // Byte 1. The bits for protection information are missing: there is none.
 constexpr uint8_t kCache = kCdbDpo | kCdbFua | kCdbFuaNv;
 constexpr uint8_t kVerify = kCdbDpo | 0x06;  // BYTCHK
 constexpr uint8_t kImmed = 0x02;
 constexpr uint8_t kSyncNvImmed = 0x06;
-constexpr uint8_t kGroup = 0x1f;  // GROUP NUMBER: accepted, means nothing here
+constexpr uint8_t kSanitizeFlags = 0xa0;  // IMMED, AUSE
+constexpr uint8_t kGroup = 0x1f;          // GROUP NUMBER: accepted, means nothing here
 
 // The usual forms of CDBs, from byte 1 on.
 constexpr Usage Blocks6() {
@@ -51,6 +54,9 @@ constexpr Usage GetLbaStatus16() {
 constexpr Usage ReadCapacity16() {
   return {0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff};
 }
+constexpr Usage CopyCdb(uint8_t list_identifier) {
+  return {0, list_identifier, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff};
+}
 constexpr Usage ReserveIn() {
   return {0, 0, 0, 0, 0, 0, 0xff, 0xff};
 }
@@ -65,13 +71,13 @@ constexpr Usage Report12(std::array<uint8_t, 5> first) {
 // clang-format off
 constexpr CommandSpec kCommands[] = {
     {op::kTestUnitReady, kNoAction, "TEST UNIT READY",
-     kNone, {}, kUnreserved, 0, {}, &Unit::TestUnitReady},
+     kNone, {}, kUnreserved, kMedium, {}, &Unit::TestUnitReady},
     {op::kRequestSense, kNoAction, "REQUEST SENSE",
      kAllocation, {4, 1}, kAlways, kKeepsAttention, {0x01, 0, 0, 0xff}, &Unit::RequestSense},
     {op::kRead6, kNoAction, "READ(6)",
-     kReadBlocks, {}, kReads, 0, Blocks6(), &Unit::Read},
+     kReadBlocks, {}, kReads, kMedium, Blocks6(), &Unit::Read},
     {op::kWrite6, kNoAction, "WRITE(6)",
-     kWriteBlocks, {}, kWrites, kModifies, Blocks6(), &Unit::Write},
+     kWriteBlocks, {}, kWrites, kChangesMedium, Blocks6(), &Unit::Write},
     {op::kInquiry, kNoAction, "INQUIRY",
      kAllocation, {3, 2}, kAlways, kKeepsAttention, {0x01, 0xff, 0xff, 0xff}, &Unit::Inquiry},
     {op::kModeSelect6, kNoAction, "MODE SELECT(6)",
@@ -83,28 +89,37 @@ constexpr CommandSpec kCommands[] = {
     {op::kModeSense6, kNoAction, "MODE SENSE(6)",
      kAllocation, {4, 1}, kReads, 0, {0x08, 0xff, 0xff, 0xff}, &Unit::ModeSense},
     {op::kStartStopUnit, kNoAction, "START STOP UNIT",
-     kNone, {}, kWrites, 0, {0x01, 0, 0, 0x07}, &Unit::StartStopUnit},
+     kNone, {}, kWrites, 0, {0x01, 0, 0, 0xf7}, &Unit::StartStopUnit},
     {op::kPreventAllowMediumRemoval, kNoAction, "PREVENT ALLOW MEDIUM REMOVAL",
      kNone, {}, kUnreserved, 0, {0, 0, 0, 0x03}, &Unit::PreventAllowMediumRemoval},
     {op::kReadCapacity10, kNoAction, "READ CAPACITY(10)",
-     kAllocation, {0, 0, 8}, kUnreserved, 0, {}, &Unit::ReadCapacity10},
+     kAllocation, {0, 0, 8}, kUnreserved, kMedium, {}, &Unit::ReadCapacity10},
     {op::kRead10, kNoAction, "READ(10)",
-     kReadBlocks, {}, kReads, 0, Blocks10(kCache), &Unit::Read},
+     kReadBlocks, {}, kReads, kMedium, Blocks10(kCache), &Unit::Read},
     {op::kWrite10, kNoAction, "WRITE(10)",
-     kWriteBlocks, {}, kWrites, kModifies, Blocks10(kCache), &Unit::Write},
+     kWriteBlocks, {}, kWrites, kChangesMedium, Blocks10(kCache), &Unit::Write},
     {op::kWriteAndVerify10, kNoAction, "WRITE AND VERIFY(10)",
-     kWriteBlocks, {}, kWrites, kModifies, Blocks10(kVerify), &Unit::WriteAndVerify},
+     kWriteBlocks, {}, kWrites, kChangesMedium, Blocks10(kVerify), &Unit::WriteAndVerify},
     {op::kVerify10, kNoAction, "VERIFY(10)",
-     kByteCheck, {}, kReads, 0, Blocks10(kVerify), &Unit::Verify},
+     kByteCheck, {}, kReads, kMedium, Blocks10(kVerify), &Unit::Verify},
     {op::kPreFetch10, kNoAction, "PRE-FETCH(10)",
-     kNone, {}, kReads, 0, Blocks10(kImmed), &Unit::PreFetch},
+     kNone, {}, kReads, kMedium, Blocks10(kImmed), &Unit::PreFetch},
     {op::kSynchronizeCache10, kNoAction, "SYNCHRONIZE CACHE(10)",
-     kNone, {}, kWrites, 0, Blocks10(kSyncNvImmed), &Unit::SynchronizeCache},
+     kNone, {}, kWrites, kMedium, Blocks10(kSyncNvImmed), &Unit::SynchronizeCache},
+    {op::kReadDefectData10, kNoAction, "READ DEFECT DATA(10)",
+     kAllocation, {7, 2}, kReads, kMedium, {0, 0x1f, 0, 0, 0, 0, 0xff, 0xff},
+     &Unit::ReadDefectData},
     {op::kWriteSame10, kNoAction, "WRITE SAME(10)",
-     kPatternBlock, {}, kWrites, kModifies, Blocks10(kCdbUnmap), &Unit::WriteSame},
+     kPatternBlock, {}, kWrites, kChangesMedium, Blocks10(kCdbUnmap), &Unit::WriteSame},
     {op::kUnmap, kNoAction, "UNMAP",
-     kParameterList, {7, 2}, kWrites, kModifies | kNeedsUnmap, {0, 0, 0, 0, 0, kGroup, 0xff, 0xff},
+     kParameterList, {7, 2}, kWrites, kChangesMedium | kNeedsUnmap, {0, 0, 0, 0, 0, kGroup, 0xff, 0xff},
      &Unit::Unmap},
+    {op::kSanitize, sa::kBlockErase, "SANITIZE, BLOCK ERASE",
+     kParameterList, {7, 2}, kWrites, kChangesMedium | kNeedsUnmap | kWhileSanitizeFailed,
+     {kSanitizeFlags, 0, 0, 0, 0, 0, 0xff, 0xff}, &Unit::SanitizeBlockErase},
+    {op::kSanitize, sa::kExitFailureMode, "SANITIZE, EXIT FAILURE MODE",
+     kParameterList, {7, 2}, kWrites, kNeedsUnmap | kWhileSanitizeFailed,
+     {kSanitizeFlags, 0, 0, 0, 0, 0, 0xff, 0xff}, &Unit::SanitizeExitFailureMode},
     {op::kModeSelect10, kNoAction, "MODE SELECT(10)",
      kParameterList, {7, 2}, kWrites, 0, {0x10, 0, 0, 0, 0, 0, 0xff, 0xff}, &Unit::ModeSelect},
     {op::kModeSense10, kNoAction, "MODE SENSE(10)",
@@ -133,28 +148,34 @@ constexpr CommandSpec kCommands[] = {
     {op::kPersistentReserveOut, sa::kRegisterAndIgnoreExistingKey,
      "PERSISTENT RESERVE OUT, REGISTER AND IGNORE EXISTING KEY",
      kParameterList, {5, 4}, kReservation, 0, ReserveOut(), &Unit::PersistentReserveOut},
+    {op::kExtendedCopy, sa::kExtendedCopyLid1, "EXTENDED COPY(LID1)",
+     kParameterList, {10, 4}, kWrites, kChangesMedium, CopyCdb(0), &Unit::ExtendedCopy},
+    {op::kReceiveCopyResults, sa::kCopyStatusLid1, "RECEIVE COPY STATUS(LID1)",
+     kAllocation, {10, 4}, kWrites, 0, CopyCdb(0xff), &Unit::ReceiveCopyStatus},
+    {op::kReceiveCopyResults, sa::kCopyOperatingParameters, "RECEIVE COPY OPERATING PARAMETERS",
+     kAllocation, {10, 4}, kWrites, 0, CopyCdb(0xff), &Unit::ReceiveCopyOperatingParameters},
     {op::kRead16, kNoAction, "READ(16)",
-     kReadBlocks, {}, kReads, 0, Blocks16(kCache), &Unit::Read},
+     kReadBlocks, {}, kReads, kMedium, Blocks16(kCache), &Unit::Read},
     {op::kCompareAndWrite, kNoAction, "COMPARE AND WRITE",
-     kCompareWrite, {}, kWrites, kModifies, CompareAndWrite16(), &Unit::CompareAndWrite},
+     kCompareWrite, {}, kWrites, kChangesMedium, CompareAndWrite16(), &Unit::CompareAndWrite},
     {op::kWrite16, kNoAction, "WRITE(16)",
-     kWriteBlocks, {}, kWrites, kModifies, Blocks16(kCache), &Unit::Write},
+     kWriteBlocks, {}, kWrites, kChangesMedium, Blocks16(kCache), &Unit::Write},
     {op::kOrWrite16, kNoAction, "ORWRITE(16)",
-     kWriteBlocks, {}, kWrites, kModifies, Blocks16(kCache), &Unit::OrWrite},
+     kWriteBlocks, {}, kWrites, kChangesMedium, Blocks16(kCache), &Unit::OrWrite},
     {op::kWriteAndVerify16, kNoAction, "WRITE AND VERIFY(16)",
-     kWriteBlocks, {}, kWrites, kModifies, Blocks16(kVerify), &Unit::WriteAndVerify},
+     kWriteBlocks, {}, kWrites, kChangesMedium, Blocks16(kVerify), &Unit::WriteAndVerify},
     {op::kVerify16, kNoAction, "VERIFY(16)",
-     kByteCheck, {}, kReads, 0, Blocks16(kVerify), &Unit::Verify},
+     kByteCheck, {}, kReads, kMedium, Blocks16(kVerify), &Unit::Verify},
     {op::kPreFetch16, kNoAction, "PRE-FETCH(16)",
-     kNone, {}, kReads, 0, Blocks16(kImmed), &Unit::PreFetch},
+     kNone, {}, kReads, kMedium, Blocks16(kImmed), &Unit::PreFetch},
     {op::kSynchronizeCache16, kNoAction, "SYNCHRONIZE CACHE(16)",
-     kNone, {}, kWrites, 0, Blocks16(kSyncNvImmed), &Unit::SynchronizeCache},
+     kNone, {}, kWrites, kMedium, Blocks16(kSyncNvImmed), &Unit::SynchronizeCache},
     {op::kWriteSame16, kNoAction, "WRITE SAME(16)",
-     kPatternBlock, {}, kWrites, kModifies, Blocks16(kCdbUnmap | kCdbNdob), &Unit::WriteSame},
+     kPatternBlock, {}, kWrites, kChangesMedium, Blocks16(kCdbUnmap | kCdbNdob), &Unit::WriteSame},
     {op::kServiceActionIn16, sa::kReadCapacity16, "READ CAPACITY(16)",
-     kAllocation, {10, 4}, kUnreserved, 0, ReadCapacity16(), &Unit::ReadCapacity16},
+     kAllocation, {10, 4}, kUnreserved, kMedium, ReadCapacity16(), &Unit::ReadCapacity16},
     {op::kServiceActionIn16, sa::kGetLbaStatus, "GET LBA STATUS",
-     kAllocation, {10, 4}, kReads, 0, GetLbaStatus16(), &Unit::GetLbaStatus},
+     kAllocation, {10, 4}, kReads, kMedium, GetLbaStatus16(), &Unit::GetLbaStatus},
     {op::kReportLuns, kNoAction, "REPORT LUNS",
      kAllocation, {6, 4}, kAlways, kKeepsAttention, Report12({0, 0xff}), &Unit::ReportLuns},
     {op::kMaintenanceIn, sa::kReportTargetPortGroups, "REPORT TARGET PORT GROUPS",
@@ -167,13 +188,16 @@ constexpr CommandSpec kCommands[] = {
      kAllocation, {6, 4}, kReads, 0, Report12({0, 0x80}),
      &Unit::ReportSupportedTaskManagementFunctions},
     {op::kRead12, kNoAction, "READ(12)",
-     kReadBlocks, {}, kReads, 0, Blocks12(kCache), &Unit::Read},
+     kReadBlocks, {}, kReads, kMedium, Blocks12(kCache), &Unit::Read},
     {op::kWrite12, kNoAction, "WRITE(12)",
-     kWriteBlocks, {}, kWrites, kModifies, Blocks12(kCache), &Unit::Write},
+     kWriteBlocks, {}, kWrites, kChangesMedium, Blocks12(kCache), &Unit::Write},
     {op::kWriteAndVerify12, kNoAction, "WRITE AND VERIFY(12)",
-     kWriteBlocks, {}, kWrites, kModifies, Blocks12(kVerify), &Unit::WriteAndVerify},
+     kWriteBlocks, {}, kWrites, kChangesMedium, Blocks12(kVerify), &Unit::WriteAndVerify},
     {op::kVerify12, kNoAction, "VERIFY(12)",
-     kByteCheck, {}, kReads, 0, Blocks12(kVerify), &Unit::Verify},
+     kByteCheck, {}, kReads, kMedium, Blocks12(kVerify), &Unit::Verify},
+    {op::kReadDefectData12, kNoAction, "READ DEFECT DATA(12)",
+     kAllocation, {6, 4}, kReads, kMedium, Report12({0x1f, 0xff, 0xff, 0xff, 0xff}),
+     &Unit::ReadDefectData},
 };
 // clang-format on
 

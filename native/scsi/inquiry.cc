@@ -15,10 +15,14 @@ constexpr uint8_t kEvpd = 0x01;
 constexpr uint8_t kIscsiProtocol = 5;
 constexpr size_t kSbc3PageBytes = 0x3c;  // PAGE LENGTH of B0h and B1h
 
-constexpr uint8_t kPages[] = {
-    vpd::kSupportedPages,          vpd::kUnitSerialNumber, vpd::kDeviceIdentification,
-    vpd::kExtendedInquiryData,     vpd::kBlockLimits,      vpd::kBlockDeviceCharacteristics,
-    vpd::kLogicalBlockProvisioning};
+constexpr uint8_t kPages[] = {vpd::kSupportedPages,
+                              vpd::kUnitSerialNumber,
+                              vpd::kDeviceIdentification,
+                              vpd::kExtendedInquiryData,
+                              vpd::kThirdPartyCopy,
+                              vpd::kBlockLimits,
+                              vpd::kBlockDeviceCharacteristics,
+                              vpd::kLogicalBlockProvisioning};
 
 // SAM-5, SPC-4, SBC-3, iSCSI (SPC-4, 6.6.2).
 constexpr uint16_t kVersionDescriptors[] = {0x00a0, 0x0460, 0x04c0, 0x0960};
@@ -48,11 +52,8 @@ void AddDesignator(ByteList& page, CodeSet code_set, Association association, De
 }
 
 void AddDeviceIdentification(ByteList& page, const UnitIdentity& identity) {
-  // An identifier without one of the known NAA forms becomes a locally assigned one.
-  constexpr uint64_t kLocallyAssigned = uint64_t{3} << 60;
-  constexpr uint64_t kNaaBits = uint64_t{0xf} << 60;
   ByteList naa;
-  naa.U64((identity.naa & ~kNaaBits) | kLocallyAssigned);
+  naa.U64(NaaOf(identity));
   AddDesignator(page, CodeSet::kBinary, Association::kLogicalUnit, DesignatorType::kNaa,
                 naa.bytes());
 
@@ -90,49 +91,60 @@ void AddExtendedInquiryData(ByteList& page) {
   page.Zeros(kSbc3PageBytes - 3);
 }
 
-void AddBlockLimits(ByteList& page, const DeviceInfo& info) {
+void AddBlockLimits(ByteList& page, const DeviceInfo& info, bool thin) {
   const uint32_t block_bytes = info.logical_block_bytes;
   const auto granularity = static_cast<uint16_t>(info.physical_block_bytes / block_bytes);
   constexpr uint32_t kAlignmentValid = 0x80000000;  // UGAVALID, with an alignment of 0
-  page.U8(0);                                       // WSNZ
+  page.U8(0x01);                                    // WSNZ: WRITE SAME names its length
   page.U8(kCompareAndWriteBlocksMax);
   page.U16(granularity);                     // OPTIMAL TRANSFER LENGTH GRANULARITY
   page.U32(kRequestBytesMax / block_bytes);  // MAXIMUM TRANSFER LENGTH
   page.U32(info.optimal_io_bytes / block_bytes);
   page.U32(0);  // MAXIMUM PREFETCH LENGTH
-  page.U32(info.can_unmap ? static_cast<uint32_t>(kUnmapBytesMax / block_bytes) : 0);
-  page.U32(info.can_unmap ? kUnmapDescriptorsMax : 0);
-  page.U32(info.can_unmap ? granularity : 0);
-  page.U32(info.can_unmap ? kAlignmentValid : 0);
+  page.U32(thin ? static_cast<uint32_t>(kUnmapBytesMax / block_bytes) : 0);
+  page.U32(thin ? kUnmapDescriptorsMax : 0);
+  page.U32(thin ? granularity : 0);
+  page.U32(thin ? kAlignmentValid : 0);
   page.U64(kWriteSameBytesMax / block_bytes);
   page.Zeros(kSbc3PageBytes - 40);  // no atomic writes
 }
 
-void AddBlockDeviceCharacteristics(ByteList& page) {
-  page.U16(1);  // non-rotating medium
-  page.Zeros(kSbc3PageBytes - 2);
+void AddBlockDeviceCharacteristics(ByteList& page, bool thin) {
+  constexpr uint8_t kReadsAfterErase = 0x40;  // WABEREQ: reads succeed after a BLOCK ERASE
+  page.U16(1);                                // non-rotating medium
+  page.U8(0);
+  page.U8(thin ? kReadsAfterErase : 0);
+  page.Zeros(kSbc3PageBytes - 4);
 }
 
-void AddLogicalBlockProvisioning(ByteList& page, const DeviceInfo& info) {
+void AddLogicalBlockProvisioning(ByteList& page, bool thin) {
   constexpr uint8_t kUnmapAndWriteSame = 0xe0;  // LBPU, LBPWS, LBPWS10
   constexpr uint8_t kReadsZeros = 0x04;         // LBPRZ
   constexpr uint8_t kThin = 2;
   page.U8(0);  // THRESHOLD EXPONENT
-  page.U8(info.can_unmap ? kUnmapAndWriteSame | kReadsZeros : 0);
-  page.U8(info.can_unmap ? kThin : 0);
+  page.U8(thin ? kUnmapAndWriteSame | kReadsZeros : 0);
+  page.U8(thin ? kThin : 0);
   page.U8(0);
 }
 
 }  // namespace
 
-std::vector<std::byte> StandardInquiryData(const UnitIdentity& identity, bool present) {
+// Whatever its form was, it is a locally assigned one.
+uint64_t NaaOf(const UnitIdentity& identity) {
+  constexpr uint64_t kLocallyAssigned = uint64_t{3} << 60;
+  constexpr uint64_t kNaaBits = uint64_t{0xf} << 60;
+  return (identity.naa & ~kNaaBits) | kLocallyAssigned;
+}
+
+std::vector<std::byte> StandardInquiryData(const UnitIdentity& identity, const UnitTraits& traits) {
   ByteList data;
-  data.U8(present ? kDirectAccessBlockDevice : kNoDeviceAtThisLun);
-  data.U8(0);     // RMB
+  constexpr uint8_t kRemovable = 0x80;  // RMB
+  data.U8(traits.present ? kDirectAccessBlockDevice : kNoDeviceAtThisLun);
+  data.U8(traits.removable ? kRemovable : 0);
   data.U8(0x06);  // VERSION: SPC-4
   data.U8(0x12);  // HISUP, RESPONSE DATA FORMAT
   data.U8(0);     // ADDITIONAL LENGTH, below
-  data.U8(0x10);  // TPGS: implicit asymmetric access only
+  data.U8(0x18);  // TPGS: implicit asymmetric access only; 3PC: EXTENDED COPY
   data.U8(0);
   data.U8(0x02);  // CMDQUE
   data.PaddedText(identity.vendor, 8);
@@ -146,7 +158,7 @@ std::vector<std::byte> StandardInquiryData(const UnitIdentity& identity, bool pr
 }
 
 std::optional<std::vector<std::byte>> VpdPage(uint8_t page_code, const UnitIdentity& identity,
-                                              const DeviceInfo& info) {
+                                              const DeviceInfo& info, const UnitTraits& traits) {
   ByteList page;
   page.U8(kDirectAccessBlockDevice);
   page.U8(page_code);
@@ -158,9 +170,10 @@ std::optional<std::vector<std::byte>> VpdPage(uint8_t page_code, const UnitIdent
     case vpd::kUnitSerialNumber: page.Text(identity.serial.substr(0, 36)); break;
     case vpd::kDeviceIdentification: AddDeviceIdentification(page, identity); break;
     case vpd::kExtendedInquiryData: AddExtendedInquiryData(page); break;
-    case vpd::kBlockLimits: AddBlockLimits(page, info); break;
-    case vpd::kBlockDeviceCharacteristics: AddBlockDeviceCharacteristics(page); break;
-    case vpd::kLogicalBlockProvisioning: AddLogicalBlockProvisioning(page, info); break;
+    case vpd::kThirdPartyCopy: AddThirdPartyCopy(page, info); break;
+    case vpd::kBlockLimits: AddBlockLimits(page, info, traits.thin); break;
+    case vpd::kBlockDeviceCharacteristics: AddBlockDeviceCharacteristics(page, traits.thin); break;
+    case vpd::kLogicalBlockProvisioning: AddLogicalBlockProvisioning(page, traits.thin); break;
     default: return std::nullopt;
   }
   page.SetLength16(2);
@@ -171,9 +184,9 @@ void Unit::Inquiry(Task& task) {
   const uint8_t page_code = CdbByte(task.cdb(), 2);
   if ((CdbByte(task.cdb(), 1) & kEvpd) == 0) {
     if (page_code != 0) return FailCdbField(task, 2);
-    return Answer(task, StandardInquiryData(identity_, true));
+    return Answer(task, StandardInquiryData(identity_, traits()));
   }
-  const auto page = VpdPage(page_code, identity_, device_.info());
+  const auto page = VpdPage(page_code, identity_, device_.info(), traits());
   if (!page) return FailCdbField(task, 2);
   Answer(task, *page);
 }

@@ -28,9 +28,22 @@ struct UnitIdentity {
   std::string product = "VOLUME";  // at most 16
   std::string revision = "0001";   // at most 4
   std::string serial;              // page 80h; at most 36
-  uint64_t naa = 0;  // page 83h, NAA 3 (locally assigned) or 6h form, stable for the volume
-  bool read_only = false;
+  uint64_t naa = 0;         // page 83h, NAA 3 (locally assigned) or 6h form, stable for the volume
   std::string target_name;  // page 83h, SCSI name string of the port; left out when empty
+};
+
+enum class Provisioning : uint8_t {
+  kThin,  // where the device can unmap
+  kFull,  // Blocks are never deallocated, and told of as mapped (SBC-3, 4.7.2).
+};
+
+// How a unit is offered to initiators. The device below may narrow it: a read-only one is never
+// written to, one that cannot unmap is fully provisioned.
+struct UnitOptions {
+  bool read_only = false;
+  bool removable =
+      false;  // The medium can be unloaded, loaded again, and locked (START STOP UNIT).
+  Provisioning provisioning = Provisioning::kThin;
 };
 
 enum class Status : uint8_t {  // SAM-5, 5.3.1
@@ -83,9 +96,14 @@ struct Command {
   void* unit_state = nullptr;
 };
 
+class UnitStateStore;
+
 class LogicalUnit {
  public:
-  static std::unique_ptr<LogicalUnit> Create(BlockDevice& device, UnitIdentity identity);
+  // Without a `store` reservations do not persist through power loss. Else it outlives the unit.
+  static std::unique_ptr<LogicalUnit> Create(BlockDevice& device, UnitIdentity identity,
+                                             UnitOptions options = {},
+                                             UnitStateStore* store = nullptr);
   virtual ~LogicalUnit() = default;  // No command in flight; not from inside `complete`.
 
   // A nexus sees its own unit attentions. Returns a handle for Command::nexus.
@@ -101,9 +119,9 @@ class LogicalUnit {
   virtual void Submit(Command* command) = 0;
   virtual void Release(Command* command) = 0;
 
-  // LOGICAL UNIT RESET and its like: unit attention for every other nexus. Commands in flight run
-  // to their end; the transport holds back the answer until they have (W6).
-  virtual void Reset(uint64_t by_nexus) = 0;
+  // LOGICAL UNIT RESET and its like: unit attention for every nexus. Commands in flight run to
+  // their end; the transport holds back the answer until they have (W6).
+  virtual void Reset() = 0;
 };
 
 // A LUN that is not there answers INQUIRY, REPORT LUNS and REQUEST SENSE as SPC-4 says, and

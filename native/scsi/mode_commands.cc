@@ -1,5 +1,6 @@
 // MODE SENSE and MODE SELECT (SPC-4, 6.10 and 6.12) and the mode pages (SPC-4, 7.5; SBC-3, 6.5).
-// Nothing can be changed: MODE SELECT takes what MODE SENSE returned and refuses anything else.
+// Only software write protection (SWP) can be changed: MODE SELECT takes what MODE SENSE returned,
+// with that bit either way, and refuses anything else.
 #include <algorithm>
 #include <limits>
 
@@ -28,7 +29,11 @@ struct ModePage {
   std::vector<std::byte> parameters;  // after PAGE CODE and PAGE LENGTH
 };
 
-std::vector<ModePage> CurrentPages(const DeviceInfo& info) {
+constexpr uint8_t kControlPage = 0x0a;
+constexpr size_t kSwpByte = 2;  // of the control page's parameters
+constexpr std::byte kSwp{0x08};
+
+std::vector<ModePage> PagesOf(const DeviceInfo& info, bool software_write_protect) {
   ByteList recovery;  // 01h, read-write error recovery
   recovery.U8(0x80);  // AWRE
   recovery.Zeros(9);
@@ -41,7 +46,9 @@ std::vector<ModePage> CurrentPages(const DeviceInfo& info) {
   ByteList control;  // 0Ah
   control.U8(0);     // fixed format sense data
   control.U8(0x10);  // QUEUE ALGORITHM MODIFIER: unrestricted reordering
-  control.Zeros(4);
+  control.U8(software_write_protect ? std::to_integer<uint8_t>(kSwp) : 0);
+  control.U8(0x40);  // TAS: who did not abort a command is told that it was
+  control.Zeros(2);
   control.U16(0xffff);  // BUSY TIMEOUT PERIOD: no limit
   control.U16(0);
 
@@ -51,7 +58,7 @@ std::vector<ModePage> CurrentPages(const DeviceInfo& info) {
 
   return {{0x01, std::move(recovery).Take()},
           {0x08, std::move(caching).Take()},
-          {0x0a, std::move(control).Take()},
+          {kControlPage, std::move(control).Take()},
           {0x1c, std::move(exceptions).Take()}};
 }
 
@@ -87,8 +94,10 @@ bool BlockDescriptorIsCurrent(std::span<const std::byte> descriptor, const Devic
 }
 
 // The error that MODE SELECT ends with, if any, for the pages after header and block descriptor.
-std::optional<Asc> CheckPages(std::span<const std::byte> pages, const DeviceInfo& info) {
-  const auto current = CurrentPages(info);
+// Sets `software_write_protect` to what the last control page says.
+std::optional<Asc> CheckPages(std::span<const std::byte> pages, const DeviceInfo& info,
+                              bool& software_write_protect) {
+  const auto current = PagesOf(info, false);
   ByteReader reader(pages);
   while (!reader.AtEnd()) {
     if (reader.remaining() < 2) return Asc::kParameterListLengthError;
@@ -100,7 +109,12 @@ std::optional<Asc> CheckPages(std::span<const std::byte> pages, const DeviceInfo
       return Asc::kInvalidFieldInParameterList;
     }
     if (reader.remaining() < length) return Asc::kParameterListLengthError;
-    const auto parameters = reader.Bytes(length);
+    const auto sent = reader.Bytes(length);
+    std::vector<std::byte> parameters(sent.begin(), sent.end());
+    if (code == kControlPage) {
+      software_write_protect = (parameters[kSwpByte] & kSwp) != std::byte{0};
+      parameters[kSwpByte] &= ~kSwp;
+    }
     if (!std::equal(parameters.begin(), parameters.end(), page->parameters.begin())) {
       return Asc::kInvalidFieldInParameterList;
     }
@@ -109,7 +123,7 @@ std::optional<Asc> CheckPages(std::span<const std::byte> pages, const DeviceInfo
 }
 
 std::optional<Asc> CheckModeParameters(std::span<const std::byte> list, const Header& header,
-                                       const DeviceInfo& info) {
+                                       const DeviceInfo& info, bool& software_write_protect) {
   if (list.empty()) return std::nullopt;
   if (list.size() < header.bytes()) return Asc::kParameterListLengthError;
   ByteReader reader(list);
@@ -132,7 +146,7 @@ std::optional<Asc> CheckModeParameters(std::span<const std::byte> list, const He
       return Asc::kInvalidFieldInParameterList;
     }
   }
-  return CheckPages(reader.Bytes(reader.remaining()), info);
+  return CheckPages(reader.Bytes(reader.remaining()), info, software_write_protect);
 }
 
 }  // namespace
@@ -168,13 +182,16 @@ void Unit::ModeSense(Task& task) {
   if (with_descriptor) AddBlockDescriptor(data, device_.info(), long_lba);
 
   bool found = false;
-  for (const ModePage& page : CurrentPages(device_.info())) {
+  const bool software_write_protect = control == PageControl::kCurrent && software_write_protect_;
+  for (const ModePage& page : PagesOf(device_.info(), software_write_protect)) {
     if (page_code != kAllPages && page_code != page.code) continue;
     found = true;
     data.U8(page.code);
     data.U8(static_cast<uint8_t>(page.parameters.size()));
     if (control == PageControl::kChangeable) {
+      const size_t at = data.size();
       data.Zeros(page.parameters.size());
+      if (page.code == kControlPage) data.SetU8(at + kSwpByte, std::to_integer<uint8_t>(kSwp));
     } else {
       data.Bytes(page.parameters);
     }
@@ -195,8 +212,13 @@ void Unit::ModeSelect(Task& task) {
     return FailCdbField(task, 1);
   }
   const Header header{task.spec->cdb_bytes() == 10};
-  if (const auto asc = CheckModeParameters(*list, header, device_.info())) {
+  bool software_write_protect = software_write_protect_;
+  if (const auto asc = CheckModeParameters(*list, header, device_.info(), software_write_protect)) {
     return FailIllegal(task, *asc);
+  }
+  if (software_write_protect != software_write_protect_) {
+    software_write_protect_ = software_write_protect;
+    AddAttention(Asc::kModeParametersChanged, task.command->nexus);
   }
   Good(task);
 }

@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "scsi/logical_unit.h"
@@ -57,6 +58,12 @@ class PersistentReservations {
     std::vector<Notice> notices;     // unit attentions for others
     std::vector<NexusId> preempted;  // whose registrations PREEMPT removed
   };
+
+  PersistentReservations() = default;
+  // As they were; `reservation` names one of `registrations`.
+  PersistentReservations(std::vector<Registration> registrations,
+                         std::optional<Reservation> reservation)
+      : registrations_(std::move(registrations)), reservation_(std::move(reservation)) {}
 
   Outcome Execute(const NexusId& nexus, const Request& request);
 

@@ -92,17 +92,12 @@ void Unit::WriteSame(Task& task) {
   const uint64_t block_bytes = device_.info().logical_block_bytes;
   const bool unmap = (CdbByte(task.cdb(), 1) & kCdbUnmap) != 0;
   const bool no_data = PlanFor(task.cdb()).length_bytes == 0;
-  if (unmap && !device_.info().can_unmap) return FailCdbField(task, 1);
-  auto extent = ExtentOrFail(task, kWriteSameBytesMax);
+  if (unmap && !thin()) return FailCdbField(task, 1);
+  const auto extent = ExtentOrFail(task, kWriteSameBytesMax);
   if (!extent) return;
-  if (extent->length_bytes == 0) {  // to the end; WSNZ is 0
-    extent->length_bytes = device_.info().size_bytes - extent->offset_bytes;
-    if (extent->length_bytes > kWriteSameBytesMax) {
-      return FailCdbField(task, TransferLengthByteOf(task.cdb()));
-    }
-  }
+  // A length of 0 would mean "to the end", however far that is (WSNZ).
+  if (extent->length_bytes == 0) return FailCdbField(task, TransferLengthByteOf(task.cdb()));
   if (!DataOutIs(task, no_data ? 0 : block_bytes)) return;
-  if (extent->length_bytes == 0) return Good(task);
 
   const auto block = CopyDataOut(task);
   const bool zeros =
@@ -183,7 +178,7 @@ void Unit::AnswerLbaStatus(Task& task) {
     const uint64_t blocks = std::min(run_blocks, kBlocksMax);
     data.U64(lba);
     data.U32(static_cast<uint32_t>(blocks));
-    data.U8(run.state == AllocationState::kData ? 0 : 1);  // mapped, deallocated
+    data.U8(thin() && run.state == AllocationState::kHole ? 1 : 0);  // deallocated, mapped
     data.Zeros(3);
     lba += blocks;
     if (blocks < run_blocks) break;  // The next descriptor would not be adjacent.

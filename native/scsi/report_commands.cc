@@ -19,7 +19,8 @@ void Unit::TestUnitReady(Task& task) {
 void Unit::RequestSense(Task& task) {
   constexpr uint8_t kDescriptorFormat = 0x01;
   UnitAttentionQueue& attentions = NexusOf(task).attentions;
-  const Sense sense = attentions.empty() ? Sense{} : UnitAttention(attentions.Take());
+  const Sense sense =
+      !attentions.empty() ? UnitAttention(attentions.Take()) : NotReady(true).value_or(Sense{});
   if ((CdbByte(task.cdb(), 1) & kDescriptorFormat) == 0) {
     return Answer(task, EncodeFixedSense(sense));
   }
@@ -29,22 +30,6 @@ void Unit::RequestSense(Task& task) {
   data.U16(static_cast<uint16_t>(sense.asc));
   data.U32(0);
   Answer(task, data.bytes());
-}
-
-void Unit::StartStopUnit(Task& task) {
-  const uint8_t flags = CdbByte(task.cdb(), 4);
-  constexpr uint8_t kStart = 0x01;
-  constexpr uint8_t kLoadEject = 0x02;
-  constexpr uint8_t kNoFlush = 0x04;
-  if ((flags & kLoadEject) != 0) return FailCdbField(task, 4);
-  // Stopping only means that what was written is safe: the volume goes on answering.
-  if ((flags & (kStart | kNoFlush)) == 0) return StartFlush(task);
-  Good(task);
-}
-
-// The medium is not removable, so there is nothing to prevent.
-void Unit::PreventAllowMediumRemoval(Task& task) {
-  Good(task);
 }
 
 void Unit::ReadCapacity10(Task& task) {
@@ -67,8 +52,19 @@ void Unit::ReadCapacity16(Task& task) {
   data.U32(info.logical_block_bytes);
   data.U8(0);  // no protection information
   data.U8(static_cast<uint8_t>(std::bit_width(per_physical) - 1));
-  data.U16(info.can_unmap ? kProvisioned : 0);  // and LOWEST ALIGNED LBA 0
+  data.U16(thin() ? kProvisioned : 0);  // and LOWEST ALIGNED LBA 0
   data.Zeros(16);
+  Answer(task, data.bytes());
+}
+
+// SBC-3, 5.18 and 5.19: there are no defects to tell of, whatever the list and its format.
+void Unit::ReadDefectData(Task& task) {
+  const bool twelve = task.spec->cdb_bytes() == 12;
+  ByteList data;
+  data.U8(0);
+  data.U8(CdbByte(task.cdb(), twelve ? 1 : 2) & 0x1f);  // the lists asked for, and their format
+  data.U16(0);                                          // length, or GENERATION CODE
+  if (twelve) data.U32(0);
   Answer(task, data.bytes());
 }
 
@@ -110,10 +106,30 @@ void Unit::ReportTargetPortGroups(Task& task) {
 
 namespace {
 
-// SPC-4, 6.35.4: how long a command may take is not said.
-void AddTimeouts(ByteList& data) {
+constexpr uint32_t kTimeoutSeconds = 30;       // what initiators give a command by themselves
+constexpr uint32_t kLongTimeoutSeconds = 120;  // for those whose work isn't bounded by their data
+
+// RECOMMENDED COMMAND TIMEOUT; 0: not said.
+uint32_t TimeoutSeconds(const CommandSpec& spec) {
+  switch (spec.opcode) {
+    case opcode::kSanitize: return 0;
+    case opcode::kUnmap:
+    case opcode::kWriteSame10:
+    case opcode::kWriteSame16:
+    case opcode::kExtendedCopy:
+    case opcode::kSynchronizeCache10:
+    case opcode::kSynchronizeCache16:
+    case opcode::kStartStopUnit: return kLongTimeoutSeconds;
+    default: return kTimeoutSeconds;
+  }
+}
+
+// SPC-4, 6.35.4.
+void AddTimeouts(ByteList& data, const CommandSpec& spec) {
   data.U16(0x000a);
-  data.Zeros(10);
+  data.U16(0);
+  data.U32(0);  // NOMINAL COMMAND PROCESSING TIMEOUT
+  data.U32(TimeoutSeconds(spec));
 }
 
 constexpr uint8_t kReturnTimeouts = 0x80;  // RCTD
@@ -137,7 +153,7 @@ void Unit::ReportSupportedOperationCodes(Task& task) {
       data.U8(0);
       data.U8(static_cast<uint8_t>((timeouts ? 0x02 : 0) | (spec.has_service_action() ? 0x01 : 0)));
       data.U16(static_cast<uint16_t>(spec.cdb_bytes()));
-      if (timeouts) AddTimeouts(data);
+      if (timeouts) AddTimeouts(data, spec);
     }
     data.SetLength32(0);
     return Answer(task, data.bytes());
@@ -167,7 +183,7 @@ void Unit::ReportSupportedOperationCodes(Task& task) {
   data.U16(static_cast<uint16_t>(found->cdb_bytes()));
   const auto usage = found->UsageData();
   data.Bytes(std::as_bytes(std::span(usage)).first(found->cdb_bytes()));
-  if (timeouts) AddTimeouts(data);
+  if (timeouts) AddTimeouts(data, *found);
   Answer(task, data.bytes());
 }
 

@@ -1,4 +1,6 @@
 // RESERVE and RELEASE (SPC-2, 7.21), PERSISTENT RESERVE IN and OUT (SPC-4, 6.13 and 6.14).
+#include <algorithm>
+
 #include "base/byte_reader.h"
 #include "scsi/byte_list.h"
 #include "scsi/spec.h"
@@ -64,7 +66,7 @@ void AddFullStatus(ByteList& data, const Reservations& reservations) {
 
 void Unit::Reserve6(Task& task) {
   // The two kinds of reservation exclude each other (SPC-4, 5.13.3).
-  if (!reservations_.registrations().empty()) {
+  if (!state_.reservations.registrations().empty()) {
     return FailWithStatus(task, Status::kReservationConflict);
   }
   reserve6_holder_ = task.command->nexus;
@@ -72,7 +74,7 @@ void Unit::Reserve6(Task& task) {
 }
 
 void Unit::Release6(Task& task) {
-  if (!reservations_.registrations().empty()) {
+  if (!state_.reservations.registrations().empty()) {
     return FailWithStatus(task, Status::kReservationConflict);
   }
   if (reserve6_holder_ == task.command->nexus) reserve6_holder_ = 0;
@@ -83,18 +85,22 @@ void Unit::PersistentReserveIn(Task& task) {
   ByteList data;
   if (task.spec->service_action == service_action::kReportCapabilities) {
     data.U16(8);
-    data.U8(0);        // no CRH, SIP_C, ATP_C, PTPL_C
-    data.U8(0x80);     // TMV
+    constexpr uint8_t kPersistsCapable = 0x01;  // PTPL_C; no CRH, SIP_C, ATP_C
+    constexpr uint8_t kTypesValid = 0x80;       // TMV
+    constexpr uint8_t kPersistsActive = 0x01;   // PTPL_A
+    data.U8(store_ != nullptr ? kPersistsCapable : 0);
+    data.U8(static_cast<uint8_t>(kTypesValid | (state_.persists ? kPersistsActive : 0)));
     data.U16(0xea01);  // all six types
     data.U16(0);
     return Answer(task, data.bytes());
   }
-  data.U32(reservations_.generation());
+  const PersistentReservations& reservations = state_.reservations;
+  data.U32(reservations.generation());
   data.U32(0);  // ADDITIONAL LENGTH, below
   switch (task.spec->service_action) {
-    case service_action::kReadKeys: AddKeys(data, reservations_); break;
-    case service_action::kReadReservation: AddReservation(data, reservations_); break;
-    default: AddFullStatus(data, reservations_); break;
+    case service_action::kReadKeys: AddKeys(data, reservations); break;
+    case service_action::kReadReservation: AddReservation(data, reservations); break;
+    default: AddFullStatus(data, reservations); break;
   }
   data.SetLength32(4);
   Answer(task, data.bytes());
@@ -110,23 +116,42 @@ void Unit::PersistentReserveOut(Task& task) {
     return FailIllegal(task, Asc::kParameterListLengthError);
   }
   ByteReader reader(*list);
-  PersistentReservations::Request request{};
-  request.service_action = task.spec->service_action;
-  request.scope_and_type = CdbByte(task.cdb(), 2);
-  request.key = reader.U64();
-  request.service_action_key = reader.U64();
+  auto change = std::make_unique<ReservationChange>();
+  change->request.service_action = task.spec->service_action;
+  change->request.scope_and_type = CdbByte(task.cdb(), 2);
+  change->request.key = reader.U64();
+  change->request.service_action_key = reader.U64();
   reader.Skip(4);
   const uint8_t flags = reader.U8();
-  if ((flags & (kSpecifyInitiatorPorts | kAllTargetPorts | kActivatePersistThroughPowerLoss)) !=
-      0) {
+  change->persist = (flags & kActivatePersistThroughPowerLoss) != 0;
+  if ((flags & (kSpecifyInitiatorPorts | kAllTargetPorts)) != 0 ||
+      (change->persist && store_ == nullptr)) {
     return FailIllegal(task, Asc::kInvalidFieldInParameterList);
   }
+  task.reservation = std::move(change);
+  ChangeState(task, &Unit::ProposeReservation, &Unit::AfterReservation);
+}
 
-  auto outcome = reservations_.Execute(NexusOf(task).id, request);
+void Unit::ProposeReservation(Task& task, UnitState& next) {
+  ReservationChange& change = *task.reservation;
+  change.outcome = next.reservations.Execute(NexusOf(task).id, change.request);
+  const int action = change.request.service_action;
+  const bool registers = action == service_action::kRegister ||
+                         action == service_action::kRegisterAndIgnoreExistingKey;
+  if (registers && change.outcome.status == Status::kGood) next.persists = change.persist;
+}
+
+void Unit::AfterReservation(Task& task, ErrorCode result) {
+  if (result != ErrorCode::kOk) return Fail(task, SenseFor(result, true));
+  auto outcome = std::move(task.reservation->outcome);
   for (const auto& notice : outcome.notices) AddAttentionFor(notice.nexus, notice.attention);
   if (outcome.status == Status::kCheckCondition) return Fail(task, outcome.sense);
   if (outcome.status != Status::kGood) return FailWithStatus(task, outcome.status);
-  if (request.service_action == service_action::kPreemptAndAbort) {
+  for (auto& [handle, nexus] : nexuses_) {
+    const auto& gone = outcome.preempted;
+    if (std::find(gone.begin(), gone.end(), nexus.id) != gone.end()) nexus.prevents_removal = false;
+  }
+  if (task.reservation->request.service_action == service_action::kPreemptAndAbort) {
     // Nothing of ours can be called back once it is under way, so we answer when it has ended.
     task.awaited = std::move(outcome.preempted);
     if (MustWait(task)) {

@@ -11,6 +11,7 @@ std::array<std::byte, kFixedSenseBytes> EncodeFixedSense(const Sense& sense) {
   constexpr uint8_t kCurrentFixed = 0x70;
   constexpr uint8_t kInformationValid = 0x80;
   constexpr uint8_t kFieldPointerInCdb = 0xc0;  // SKSV, C/D
+  constexpr uint8_t kSenseKeySpecificValid = 0x80;
   std::array<std::byte, kFixedSenseBytes> bytes{};
   ByteWriter writer(bytes);
   writer.U8(sense.information ? kCurrentFixed | kInformationValid : kCurrentFixed);
@@ -21,8 +22,8 @@ std::array<std::byte, kFixedSenseBytes> EncodeFixedSense(const Sense& sense) {
   writer.U32(0);
   writer.U16(static_cast<uint16_t>(sense.asc));
   writer.U8(0);  // FIELD REPLACEABLE UNIT CODE
-  writer.U8(sense.cdb_byte ? kFieldPointerInCdb : 0);
-  writer.U16(sense.cdb_byte.value_or(0));
+  writer.U8(sense.cdb_byte ? kFieldPointerInCdb : sense.progress ? kSenseKeySpecificValid : 0);
+  writer.U16(sense.cdb_byte ? *sense.cdb_byte : sense.progress.value_or(0));
   CHECK(writer.AtEnd());
   return bytes;
 }

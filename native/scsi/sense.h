@@ -20,6 +20,7 @@ enum class SenseKey : uint8_t {
   kIllegalRequest = 0x5,
   kUnitAttention = 0x6,
   kDataProtect = 0x7,
+  kCopyAborted = 0xa,
   kAbortedCommand = 0xb,
   kMiscompare = 0xe,
 };
@@ -27,9 +28,13 @@ enum class SenseKey : uint8_t {
 // Additional sense code and its qualifier (SPC-4, 4.5.6): ASC in the high byte.
 enum class Asc : uint16_t {
   kNone = 0x0000,
+  kOperationInProgress = 0x0016,
   kLunBecomingReady = 0x0401,
   kLunNotAccessiblePortUnavailable = 0x040c,
+  kSanitizeInProgress = 0x041b,
   kWriteError = 0x0c00,
+  kThirdPartyDeviceFailure = 0x0d01,
+  kCopyTargetDeviceNotReachable = 0x0d02,
   kInvalidFieldInCommandInformationUnit = 0x0e03,
   kUnrecoveredReadError = 0x1100,
   kParameterListLengthError = 0x1a00,
@@ -40,8 +45,15 @@ enum class Asc : uint16_t {
   kLogicalUnitNotSupported = 0x2500,
   kInvalidFieldInParameterList = 0x2600,
   kInvalidReleaseOfPersistentReservation = 0x2604,
+  kTooManyTargetDescriptors = 0x2606,
+  kUnsupportedTargetDescriptorTypeCode = 0x2607,
+  kTooManySegmentDescriptors = 0x2608,
+  kUnsupportedSegmentDescriptorTypeCode = 0x2609,
+  kInlineDataLengthExceeded = 0x260b,
   kWriteProtected = 0x2700,
+  kSoftwareWriteProtected = 0x2702,
   kSpaceAllocationFailed = 0x2707,
+  kMediumMayHaveChanged = 0x2800,
   kPowerOnOrReset = 0x2900,
   kBusDeviceResetFunctionOccurred = 0x2903,
   kModeParametersChanged = 0x2a01,
@@ -49,9 +61,12 @@ enum class Asc : uint16_t {
   kReservationsReleased = 0x2a04,
   kRegistrationsPreempted = 0x2a05,
   kCapacityDataHasChanged = 0x2a09,
+  kSanitizeCommandFailed = 0x3103,
   kSavingParametersNotSupported = 0x3900,
+  kMediumNotPresent = 0x3a00,
   kInquiryDataHasChanged = 0x3f03,
   kInternalTargetFailure = 0x4400,
+  kMediumRemovalPrevented = 0x5302,
   kInsufficientResources = 0x5503,
   kInsufficientRegistrationResources = 0x5504,
 };
@@ -61,6 +76,7 @@ struct Sense {
   Asc asc = Asc::kNone;
   std::optional<uint32_t> information;  // e.g. where a comparison failed
   std::optional<uint8_t> cdb_byte;      // FIELD POINTER: where the field in error begins
+  std::optional<uint16_t> progress;     // PROGRESS INDICATION, in 65,536ths
 
   friend bool operator==(const Sense&, const Sense&) = default;
 };
@@ -69,7 +85,7 @@ constexpr Sense IllegalRequest(Asc asc) {
   return {SenseKey::kIllegalRequest, asc};
 }
 constexpr Sense InvalidFieldInCdb(uint8_t byte) {
-  return {SenseKey::kIllegalRequest, Asc::kInvalidFieldInCdb, {}, byte};
+  return {SenseKey::kIllegalRequest, Asc::kInvalidFieldInCdb, {}, byte, {}};
 }
 constexpr Sense UnitAttention(Asc asc) {
   return {SenseKey::kUnitAttention, asc};

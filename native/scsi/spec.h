@@ -26,12 +26,16 @@ inline constexpr uint8_t kWriteAndVerify10 = 0x2e;
 inline constexpr uint8_t kVerify10 = 0x2f;
 inline constexpr uint8_t kPreFetch10 = 0x34;
 inline constexpr uint8_t kSynchronizeCache10 = 0x35;
+inline constexpr uint8_t kReadDefectData10 = 0x37;
 inline constexpr uint8_t kWriteSame10 = 0x41;
 inline constexpr uint8_t kUnmap = 0x42;
+inline constexpr uint8_t kSanitize = 0x48;
 inline constexpr uint8_t kModeSelect10 = 0x55;
 inline constexpr uint8_t kModeSense10 = 0x5a;
 inline constexpr uint8_t kPersistentReserveIn = 0x5e;
 inline constexpr uint8_t kPersistentReserveOut = 0x5f;
+inline constexpr uint8_t kExtendedCopy = 0x83;
+inline constexpr uint8_t kReceiveCopyResults = 0x84;
 inline constexpr uint8_t kRead16 = 0x88;
 inline constexpr uint8_t kCompareAndWrite = 0x89;
 inline constexpr uint8_t kWrite16 = 0x8a;
@@ -48,6 +52,7 @@ inline constexpr uint8_t kRead12 = 0xa8;
 inline constexpr uint8_t kWrite12 = 0xaa;
 inline constexpr uint8_t kWriteAndVerify12 = 0xae;
 inline constexpr uint8_t kVerify12 = 0xaf;
+inline constexpr uint8_t kReadDefectData12 = 0xb7;
 }  // namespace opcode
 
 namespace service_action {
@@ -55,6 +60,13 @@ inline constexpr int kNone = -1;
 // SERVICE ACTION IN (16)
 inline constexpr int kReadCapacity16 = 0x10;
 inline constexpr int kGetLbaStatus = 0x12;
+// SANITIZE (SBC-3, 5.24)
+inline constexpr int kBlockErase = 0x02;
+inline constexpr int kExitFailureMode = 0x1f;
+// EXTENDED COPY and RECEIVE COPY RESULTS (SPC-4, 6.4 and 6.18): those of one-byte list identifiers
+inline constexpr int kExtendedCopyLid1 = 0x00;
+inline constexpr int kCopyStatusLid1 = 0x00;
+inline constexpr int kCopyOperatingParameters = 0x03;
 // MAINTENANCE IN
 inline constexpr int kReportTargetPortGroups = 0x0a;
 inline constexpr int kReportSupportedOperationCodes = 0x0c;
@@ -80,6 +92,7 @@ inline constexpr uint8_t kSupportedPages = 0x00;
 inline constexpr uint8_t kUnitSerialNumber = 0x80;
 inline constexpr uint8_t kDeviceIdentification = 0x83;
 inline constexpr uint8_t kExtendedInquiryData = 0x86;
+inline constexpr uint8_t kThirdPartyCopy = 0x8f;
 inline constexpr uint8_t kBlockLimits = 0xb0;
 inline constexpr uint8_t kBlockDeviceCharacteristics = 0xb1;
 inline constexpr uint8_t kLogicalBlockProvisioning = 0xb2;

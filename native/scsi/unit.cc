@@ -8,13 +8,29 @@
 
 namespace aurochs::scsi {
 
-std::unique_ptr<LogicalUnit> LogicalUnit::Create(BlockDevice& device, UnitIdentity identity) {
-  return std::make_unique<Unit>(device, std::move(identity));
+std::unique_ptr<LogicalUnit> LogicalUnit::Create(BlockDevice& device, UnitIdentity identity,
+                                                 UnitOptions options, UnitStateStore* store) {
+  return std::make_unique<Unit>(device, std::move(identity), options, store);
 }
 
-Unit::Unit(BlockDevice& device, UnitIdentity identity)
+namespace {
+
+UnitState StateIn(const UnitStateStore* store) {
+  if (store == nullptr) return {};
+  auto state = DecodeUnitState(store->saved());
+  CHECK(state.ok());
+  return std::move(state).value();
+}
+
+}  // namespace
+
+Unit::Unit(BlockDevice& device, UnitIdentity identity, UnitOptions options, UnitStateStore* store)
     : device_(device),
       identity_(std::move(identity)),
+      options_(options),
+      store_(store),
+      state_(StateIn(store)),
+      saved_(EncodeUnitState(state_)),
       info_seen_(device.info()),
       observer_id_(
           device.AddInfoObserver([this](const DeviceInfo& info) { OnInfoChanged(info); })) {}
@@ -40,9 +56,13 @@ void Unit::DetachNexus(uint64_t nexus) {
   CHECK(nexuses_.erase(nexus) == 1);
 }
 
-void Unit::Reset(uint64_t by_nexus) {
+// SAM-5, 6.3.3: every nexus is told, the one that asked for it too. Mode parameters are those of
+// power on again, and nobody keeps the medium in.
+void Unit::Reset() {
   reserve6_holder_ = 0;
-  AddAttention(Asc::kBusDeviceResetFunctionOccurred, by_nexus);
+  software_write_protect_ = false;
+  for (auto& [handle, nexus] : nexuses_) nexus.prevents_removal = false;
+  AddAttention(Asc::kBusDeviceResetFunctionOccurred);
 }
 
 void Unit::OnInfoChanged(const DeviceInfo& now) {
@@ -83,7 +103,7 @@ Plan Unit::PlanFor(std::span<const std::byte, 16> cdb) const {
 }
 
 bool Unit::Supports(const CommandSpec& spec) const {
-  return !spec.Has(CommandSpec::kNeedsUnmap) || device_.info().can_unmap;
+  return !spec.Has(CommandSpec::kNeedsUnmap) || thin();
 }
 
 void Unit::Submit(Command* command) {
@@ -116,9 +136,20 @@ void Unit::Dispatch(Task& task) {
   if (ReservationConflicts(*task.spec, *task.command)) {
     return FailWithStatus(task, Status::kReservationConflict);
   }
+  if (!keeps_attention) {
+    if (const auto sense = NotReady(task.spec->Has(CommandSpec::kNeedsMedium))) {
+      return Fail(task, *sense);
+    }
+    if (state_.sanitize != SanitizeState::kNone &&
+        !task.spec->Has(CommandSpec::kWhileSanitizeFailed)) {
+      return Fail(task, {SenseKey::kMediumError, Asc::kSanitizeCommandFailed});
+    }
+  }
   if (const auto byte = task.spec->RefusedByteOf(task.cdb())) return FailCdbField(task, *byte);
   if (task.spec->Has(CommandSpec::kModifies) && read_only()) {
-    return FailWith(task, ErrorCode::kReadOnly);
+    return Fail(task,
+                {SenseKey::kDataProtect,
+                 software_write_protect_ ? Asc::kSoftwareWriteProtected : Asc::kWriteProtected});
   }
   (this->*task.spec->handler)(task);
 }
@@ -128,14 +159,14 @@ bool Unit::ReservationConflicts(const CommandSpec& spec, const Command& command)
   if (reserve6_holder_ != 0 && reserve6_holder_ != command.nexus) {
     return spec.opcode != opcode::kRelease6;  // which does nothing then (SPC-2, 7.16)
   }
-  if (!reservations_.reservation()) return false;
+  if (!state_.reservations.reservation()) return false;
   if (spec.access == Access::kUnreserved || spec.access == Access::kReservation) return false;
   // Starting the unit, unlike stopping it, harms nobody (SBC-3, 4.17).
   const bool starts = spec.opcode == opcode::kStartStopUnit && (CdbByte(command.cdb, 4) & 1) != 0;
   if (starts) return false;
   const auto found = nexuses_.find(command.nexus);
   CHECK(found != nexuses_.end());
-  return reservations_.Conflicts(found->second.id, spec.access == Access::kWrites);
+  return state_.reservations.Conflicts(found->second.id, spec.access == Access::kWrites);
 }
 
 // -- The way out
@@ -257,6 +288,15 @@ void Unit::OnIoComplete(IoRequest* request, ErrorCode result) {
   if ((unit.*task.after_io)(task, result)) unit.Run(task);
 }
 
+// What comes in between may run here, this task too if it has to wait; then it may be over.
+bool Unit::MoveGate(Task& task, const Extent& extent) {
+  gate_.Leave(&task.gate_entry);
+  task.gate_entry.extent = extent;
+  const bool may_go = gate_.Enter(&task.gate_entry);
+  if (gate_.has_waiting()) AfterFinish();
+  return may_go;
+}
+
 bool Unit::FinishIo(Task& task, ErrorCode result) {
   if (result != ErrorCode::kOk) {
     FailWith(task, result);
@@ -267,11 +307,11 @@ bool Unit::FinishIo(Task& task, ErrorCode result) {
   return false;
 }
 
-void Unit::StartFlush(Task& task) {
+void Unit::StartFlush(Task& task, bool (Unit::*after_io)(Task&, ErrorCode)) {
   task.io.op = IoOp::kFlush;
   task.io.extent = {};
   task.io.iov = {};
-  task.after_io = &Unit::FinishIo;
+  task.after_io = after_io;
   Start(task);
 }
 
@@ -311,6 +351,8 @@ void Unit::RecycleTask(Task* task) {
   task->extents.clear();
   task->awaited.clear();
   task->query.reset();
+  task->copy.reset();
+  task->reservation.reset();
   task->command = nullptr;
   task->io.op = IoOp::kRead;
   task->io.iov = {};

@@ -1,6 +1,7 @@
 // The logical unit of a volume: what logical_unit.h promises, from the inside. Handlers of commands
-// are grouped by file: block_commands.cc, provisioning_commands.cc, report_commands.cc, inquiry.cc,
-// mode_commands.cc, reservation_commands.cc.
+// are grouped by file: block_commands.cc, provisioning_commands.cc, copy_commands.cc,
+// sanitize_commands.cc, medium_commands.cc, report_commands.cc, inquiry.cc, mode_commands.cc,
+// reservation_commands.cc.
 //
 // How a command goes: Submit checks what holds for all of them (unit attention, reservation, bits
 // of the CDB, write protection) and calls the handler of its CommandSpec. A handler either ends the
@@ -10,6 +11,7 @@
 // Thread: the device's loop.
 #pragma once
 
+#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
@@ -18,15 +20,38 @@
 
 #include "block/block_device.h"
 #include "block/buffer_pool.h"
+#include "scsi/byte_list.h"
 #include "scsi/command_spec.h"
 #include "scsi/logical_unit.h"
 #include "scsi/persistent_reservations.h"
 #include "scsi/range_gate.h"
 #include "scsi/sense.h"
+#include "scsi/unit_state.h"
 
 namespace aurochs::scsi {
 
 class Unit;
+
+// EXTENDED COPY in progress: what is left of it.
+struct Copy {
+  struct Segment {
+    uint64_t source_bytes = 0;  // where it begins
+    uint64_t destination_bytes = 0;
+    uint64_t length_bytes = 0;
+  };
+  std::vector<Segment> segments;
+  size_t index = 0;
+  uint64_t done_bytes = 0;         // of the segment under way
+  Extent destination;              // of the step under way
+  std::optional<uint8_t> list_id;  // under which its status is kept
+};
+
+// PERSISTENT RESERVE OUT in progress.
+struct ReservationChange {
+  PersistentReservations::Request request;
+  bool persist = false;  // APTPL
+  PersistentReservations::Outcome outcome;
+};
 
 // One command in progress, and its data-in until Release. Recycled.
 struct Task {
@@ -54,13 +79,26 @@ struct Task {
   size_t extent_index = 0;
   std::vector<NexusId> awaited;  // PREEMPT AND ABORT: whose commands must end first
   std::unique_ptr<AllocationQuery> query;
+  std::unique_ptr<Copy> copy;
+  std::unique_ptr<ReservationChange> reservation;
+
+  // How it changes what the unit remembers.
+  void (Unit::*propose)(Task& task, UnitState& next) = nullptr;
+  void (Unit::*changed)(Task& task, ErrorCode result) = nullptr;
 
   std::span<const std::byte, 16> cdb() const { return command->cdb; }
 };
 
+// What INQUIRY says beside the names.
+struct UnitTraits {
+  bool present = true;
+  bool removable = false;
+  bool thin = false;
+};
+
 class Unit final : public LogicalUnit {
  public:
-  Unit(BlockDevice& device, UnitIdentity identity);
+  Unit(BlockDevice& device, UnitIdentity identity, UnitOptions options, UnitStateStore* store);
   ~Unit() override;
 
   uint64_t AttachNexus(NexusId id) override;
@@ -68,7 +106,7 @@ class Unit final : public LogicalUnit {
   Plan PlanFor(std::span<const std::byte, 16> cdb) const override;
   void Submit(Command* command) override;
   void Release(Command* command) override;
-  void Reset(uint64_t by_nexus) override;
+  void Reset() override;
 
   // Handlers, named as the commands are.
   void TestUnitReady(Task& task);
@@ -95,15 +133,31 @@ class Unit final : public LogicalUnit {
   void Unmap(Task& task);
   void WriteSame(Task& task);
   void GetLbaStatus(Task& task);
+  void ReadDefectData(Task& task);
+  void SanitizeBlockErase(Task& task);
+  void SanitizeExitFailureMode(Task& task);
+  void ExtendedCopy(Task& task);
+  void ReceiveCopyStatus(Task& task);
+  void ReceiveCopyOperatingParameters(Task& task);
   void Reserve6(Task& task);
   void Release6(Task& task);
   void PersistentReserveIn(Task& task);
   void PersistentReserveOut(Task& task);
 
  private:
+  // What RECEIVE COPY STATUS tells of a copy.
+  struct CopyStatus {
+    enum class Progress : uint8_t { kUnderWay = 0, kDone = 1, kFailed = 2 };
+    uint8_t list_id = 0;
+    Progress progress = Progress::kUnderWay;
+    uint16_t segments_done = 0;
+    uint64_t bytes_done = 0;
+  };
   struct Nexus {
     NexusId id;
     UnitAttentionQueue attentions;
+    bool prevents_removal = false;
+    std::vector<CopyStatus> copies;  // oldest first, at most kCopyStatusesMax
   };
 
   // unit.cc: checks that hold for all commands, and the life of a task.
@@ -139,7 +193,9 @@ class Unit final : public LogicalUnit {
   void Run(Task& task);
   static void OnIoComplete(IoRequest* request, ErrorCode result);
   bool FinishIo(Task& task, ErrorCode result);  // an after_io: the end of a simple command
-  void StartFlush(Task& task);
+  void StartFlush(Task& task, bool (Unit::*after_io)(Task&, ErrorCode));
+  // Lets go of the blocks that the task keeps and takes others; an after_io returns the result.
+  bool MoveGate(Task& task, const Extent& extent);
   // Prepares task.io for data in task.buffer.
   void PrepareBuffered(Task& task, IoOp op, const Extent& extent);
 
@@ -176,16 +232,72 @@ class Unit final : public LogicalUnit {
   static void OnQueryComplete(AllocationQuery* query, ErrorCode result);
   void AnswerLbaStatus(Task& task);
 
-  // mode_commands.cc
-  bool read_only() const { return identity_.read_only || device_.info().read_only; }
+  // sanitize_commands.cc
+  // Why commands end with NOT READY now, if they do.
+  std::optional<Sense> NotReady(bool needs_medium) const;
+  void ProposeSanitize(Task& task, UnitState& next);
+  void ProposeNoSanitize(Task& task, UnitState& next);
+  void StartErasing(Task& task, ErrorCode result);
+  void PrepareErase(Task& task);
+  bool AfterErase(Task& task, ErrorCode result);
+  bool AfterEraseFlush(Task& task, ErrorCode result);
+  void AfterSanitize(Task& task, ErrorCode result);
+  void AfterExit(Task& task, ErrorCode result);
+  void FailSanitize(Task& task);
+
+  // medium_commands.cc
+  bool AfterFlushToUnload(Task& task, ErrorCode result);
+  void LoadMedium(Task& task);
+
+  // copy_commands.cc
+  std::optional<Sense> ParseCopy(std::span<const std::byte> list, Copy& copy) const;
+  std::optional<Sense> ParseSegments(std::span<const std::byte> list,
+                                     const std::vector<bool>& reachable, Copy& copy) const;
+  bool NamesThisUnit(std::span<const std::byte> target_descriptor) const;
+  CopyStatus* StatusOf(Nexus& nexus, uint8_t list_id);
+  void PrepareCopyStep(Task& task);
+  bool AfterCopyRead(Task& task, ErrorCode result);
+  bool AfterCopyWrite(Task& task, ErrorCode result);
+  void EndCopy(Task& task, bool failed);
+
+  // state_changes.cc
+  // Lets `propose` change a copy of the state, makes that durable if it differs, takes it over, and
+  // calls `changed`.
+  void ChangeState(Task& task, void (Unit::*propose)(Task&, UnitState&),
+                   void (Unit::*changed)(Task&, ErrorCode));
+  void RunChanges();
+  void FinishChange(UnitState next, ErrorCode result);
+
+  // reservation_commands.cc
+  void ProposeReservation(Task& task, UnitState& next);
+  void AfterReservation(Task& task, ErrorCode result);
+
+  bool read_only() const {
+    return software_write_protect_ || options_.read_only || device_.info().read_only;
+  }
+  UnitTraits traits() const { return {true, options_.removable, thin()}; }
+  bool thin() const {
+    return options_.provisioning == Provisioning::kThin && device_.info().can_unmap;
+  }
 
   BlockDevice& device_;
   const UnitIdentity identity_;
+  const UnitOptions options_;
+  UnitStateStore* const store_;
+  UnitState state_;
+  std::vector<std::byte> saved_;  // what is durable of it
   DeviceInfo info_seen_;
   uint64_t observer_id_;
   std::unordered_map<uint64_t, Nexus> nexuses_;
   uint64_t next_nexus_ = 1;
-  PersistentReservations reservations_;
+  bool software_write_protect_ = false;  // SWP of the control mode page
+  bool medium_loaded_ = true;
+  bool sanitizing_ = false;
+  uint16_t sanitize_progress_ = 0;
+  uint32_t copies_under_way_ = 0;
+
+  std::deque<Task*> changing_;  // in turn; the first one is under way
+  bool change_under_way_ = false;
   uint64_t reserve6_holder_ = 0;  // nexus; 0: nobody
 
   RangeGate gate_;
@@ -197,11 +309,17 @@ class Unit final : public LogicalUnit {
   uint64_t tasks_alive_ = 0;  // in flight, or holding data-in
 };
 
+// copy_commands.cc: the descriptors of page 8Fh.
+void AddThirdPartyCopy(ByteList& page, const DeviceInfo& info);
+
+// inquiry.cc: the identifier of page 83h, which EXTENDED COPY knows the unit by.
+uint64_t NaaOf(const UnitIdentity& identity);
+
 // inquiry.cc, for units that are there and that are not.
-std::vector<std::byte> StandardInquiryData(const UnitIdentity& identity, bool present);
+std::vector<std::byte> StandardInquiryData(const UnitIdentity& identity, const UnitTraits& traits);
 // Nothing if there is no such page.
 std::optional<std::vector<std::byte>> VpdPage(uint8_t page, const UnitIdentity& identity,
-                                              const DeviceInfo& info);
+                                              const DeviceInfo& info, const UnitTraits& traits);
 
 // report_commands.cc: the list that every LUN of a target returns.
 std::vector<std::byte> ReportLunsData();

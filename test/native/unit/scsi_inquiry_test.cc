@@ -86,7 +86,7 @@ TEST_F(Inquiry, ListsItsPagesInOrderAndHasThemAll) {
     EXPECT_EQ(page.at(1), list[i]);
     EXPECT_EQ(U16At(page, 2), page.size() - 4);
   }
-  EXPECT_EQ(list.size(), 4u + 7u);
+  EXPECT_EQ(list.size(), 4u + 8u);
 }
 
 TEST_F(Inquiry, IdentifiesTheVolumeAndThePort) {
@@ -110,6 +110,7 @@ TEST_F(Inquiry, IdentifiesTheVolumeAndThePort) {
 TEST_F(Inquiry, BlockLimitsAreTheLimitsThatCommandsKeep) {
   const auto page = Page(0xb0);
   ASSERT_EQ(page.size(), 64u);
+  EXPECT_EQ(U8At(page, 4), 1) << "WSNZ";
   EXPECT_EQ(U8At(page, 5), kCompareAndWriteBlocksMax);
   EXPECT_EQ(U16At(page, 6), 8) << "OPTIMAL TRANSFER LENGTH GRANULARITY";
   EXPECT_EQ(U32At(page, 8), kRequestBytesMax / 512);
@@ -121,10 +122,23 @@ TEST_F(Inquiry, BlockLimitsAreTheLimitsThatCommandsKeep) {
   EXPECT_EQ(LoadBigEndian<uint64_t>(&page.at(36)), kWriteSameBytesMax / 512);
 }
 
+TEST_F(Inquiry, ThirdPartyCopyHasItsMandatoryDescriptors) {
+  const auto page = Page(0x8f);
+  std::vector<unsigned> types;
+  size_t at = 4;
+  for (; at < page.size(); at += 4u + U16At(page, at + 2)) {
+    types.push_back(U16At(page, at));
+    EXPECT_EQ(U16At(page, at + 2) % 4, 0);
+  }
+  EXPECT_EQ(at, page.size());
+  EXPECT_EQ(types, (std::vector<unsigned>{0x0001, 0x0004, 0x0008, 0x000c, 0x8001}));
+}
+
 TEST_F(Inquiry, ProvisioningPageFollowsWhatTheDeviceCan) {
   EXPECT_EQ(U8At(Page(0xb2), 5), 0xe4) << "LBPU, LBPWS, LBPWS10, LBPRZ";
   EXPECT_EQ(U8At(Page(0xb2), 6), 2) << "thin";
   EXPECT_EQ(U16At(Page(0xb1), 4), 1) << "non-rotating";
+  EXPECT_EQ(U8At(Page(0xb1), 7) >> 6, 1) << "WABEREQ";
 
   MemoryDevice thick({.size_bytes = kMiB, .can_unmap = false});
   const auto other = LogicalUnit::Create(thick, {});

@@ -58,12 +58,40 @@ TEST_F(ModePages, AllOfThemAreThoseThatEachGivesByItself) {
   EXPECT_EQ(Sense6(kAllPages, 2), all) << "default values are the current ones";
 }
 
-TEST_F(ModePages, HaveNothingThatCouldBeChangedOrSaved) {
-  const auto data = Sense6(0x0a, 1);
-  EXPECT_EQ(std::vector<std::byte>(data.begin() + 6, data.end()), test::Bytes(10, 0));
+TEST_F(ModePages, HaveNothingToChangeButWriteProtectionAndNothingToSave) {
+  for (const unsigned page : {0x01, 0x08, 0x0a, 0x1c}) {
+    auto data = Sense6(page, 1);
+    if (page == 0x0a) {
+      EXPECT_EQ(data[8], std::byte{0x08}) << "SWP";
+      data[8] = std::byte{0};
+    }
+    EXPECT_EQ(std::vector<std::byte>(data.begin() + 6, data.end()),
+              test::Bytes(data.size() - 6, 0));
+  }
   EXPECT_EQ(initiator.Do(MakeCdb({opcode::kModeSense6, 0, 0xc8, 0, 255})), "5/39/00");
   EXPECT_EQ(initiator.Do(MakeCdb({opcode::kModeSense6, 0, 0x02, 0, 255})), "5/24/00");
   EXPECT_EQ(initiator.Do(MakeCdb({opcode::kModeSense6, 0, 0x0a, 1, 255})), "5/24/00");
+}
+
+TEST_F(ModePages, SoftwareWriteProtectionHoldsForEverybodyUntilAReset) {
+  test::Initiator other(*unit, "iqn.2026-11.test:b,i,0x1");
+  auto control = Sense6(0x0a);
+  control[8] |= std::byte{0x08};
+  control[2] = std::byte{0};
+  EXPECT_EQ(Select6(control), "GOOD");
+  EXPECT_EQ(other.TestUnitReady(), "6/2a/01");
+  for (test::Initiator* from : {&initiator, &other}) {
+    EXPECT_EQ(from->Do(test::MakeCdb10(opcode::kWrite10, 0, 1), test::Bytes(512, 1)), "7/27/02");
+    EXPECT_EQ(from->Do(test::MakeCdb10(opcode::kRead10, 0, 1)), "GOOD");
+  }
+  EXPECT_EQ(U8At(Sense6(0x0a), 2) & 0x80, 0x80) << "WP";
+  EXPECT_EQ(U8At(Sense6(0x0a), 8) & 0x08, 0x08);
+  EXPECT_EQ(U8At(Sense6(0x0a, 2), 8) & 0x08, 0) << "the default";
+  EXPECT_EQ(Select6(control), "GOOD");
+  EXPECT_EQ(other.TestUnitReady(), "GOOD") << "nothing changed";
+  unit->Reset();
+  ASSERT_EQ(initiator.TestUnitReady(), "6/29/03");
+  EXPECT_EQ(initiator.Do(test::MakeCdb10(opcode::kWrite10, 0, 1), test::Bytes(512, 1)), "GOOD");
 }
 
 TEST_F(ModePages, ComeWithABlockDescriptor) {
@@ -80,7 +108,7 @@ TEST_F(ModePages, ComeWithABlockDescriptor) {
 }
 
 TEST_F(ModePages, SayThatAReadOnlyUnitIsWriteProtected) {
-  const auto read_only = LogicalUnit::Create(memory, {.read_only = true});
+  const auto read_only = LogicalUnit::Create(memory, {}, {.read_only = true});
   test::Initiator from(*read_only);
   EXPECT_EQ(U8At(from.Get(MakeCdb({opcode::kModeSense6, 0, 0x08, 0, 255})), 2), 0x90);
 }

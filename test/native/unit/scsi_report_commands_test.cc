@@ -65,6 +65,16 @@ TEST_F(Reports, CapacityOfAUnitTooLargeForTenBytes) {
             4 * kTiB / 512 - 1);
 }
 
+TEST_F(Reports, DefectsAreNone) {
+  const auto ten = initiator.Get(MakeCdb({opcode::kReadDefectData10, 0, 0x1d, 0, 0, 0, 0, 0, 32}));
+  EXPECT_EQ(ten, (std::vector<std::byte>{{}, std::byte{0x1d}, {}, {}}));
+  const auto twelve =
+      initiator.Get(MakeCdb({opcode::kReadDefectData12, 0x08, 0, 0, 0, 0, 0, 0, 0, 32}));
+  ASSERT_EQ(twelve.size(), 8u);
+  EXPECT_EQ(U8At(twelve, 1), 0x08);
+  EXPECT_EQ(LoadBigEndian<uint32_t>(&twelve[4]), 0u);
+}
+
 TEST_F(Reports, TheOneLun) {
   const auto luns = initiator.Get(MakeCdb({opcode::kReportLuns, 0, 0, 0, 0, 0, 0, 0, 1, 0}));
   ASSERT_EQ(luns.size(), 16u);

@@ -73,7 +73,7 @@ TEST_F(LogicalUnitTest, TranslatesEveryErrorOfTheDevice) {
 }
 
 TEST_F(LogicalUnitTest, AReadOnlyUnitReadsAndRefusesEveryChange) {
-  const auto read_only = LogicalUnit::Create(device, {.read_only = true});
+  const auto read_only = LogicalUnit::Create(device, {}, {.read_only = true});
   test::Initiator initiator(*read_only);
   EXPECT_EQ(initiator.Do(MakeCdb10(opcode::kRead10, 0, 1)), "GOOD");
   EXPECT_EQ(initiator.Do(MakeCdb10(opcode::kSynchronizeCache10, 0, 0)), "GOOD");
@@ -125,13 +125,13 @@ TEST_F(LogicalUnitTest, TellsEveryNexusThatItGrew) {
   }
 }
 
-TEST_F(LogicalUnitTest, AResetTellsTheOthersAndReleases) {
+TEST_F(LogicalUnitTest, AResetTellsEveryoneAndReleases) {
   test::Initiator one(*unit, "iqn.2026-11.test:a,i,0x1");
   test::Initiator other(*unit, "iqn.2026-11.test:b,i,0x1");
   EXPECT_EQ(one.Do(MakeCdb({opcode::kReserve6})), "GOOD");
   EXPECT_EQ(other.TestUnitReady(), "RESERVATION CONFLICT");
-  unit->Reset(one.nexus());
-  EXPECT_EQ(one.TestUnitReady(), "GOOD");
+  unit->Reset();
+  EXPECT_EQ(one.TestUnitReady(), "6/29/03");
   EXPECT_EQ(other.TestUnitReady(), "6/29/03");
   EXPECT_EQ(other.Do(MakeCdb({opcode::kReserve6})), "GOOD");
 }
