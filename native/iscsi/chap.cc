@@ -28,6 +28,21 @@ bool IsKnown(uint64_t number) {
          number <= static_cast<uint64_t>(ChapAlgorithm::kSha3_256);
 }
 
+// 6.2.1: the first of the list that we support and allow; we allow none that is weaker than another
+// of the list. The numbers grow with the strength.
+std::optional<ChapAlgorithm> StrongestOf(std::string_view offered) {
+  uint64_t strongest = 0;
+  for (std::string_view item : SplitList(offered)) {
+    const uint64_t number = ParseNumber(item).value_or(0);
+    if (number > strongest && IsKnown(number) &&
+        ChapAlgorithmAvailable(static_cast<ChapAlgorithm>(number))) {
+      strongest = number;
+    }
+  }
+  if (strongest == 0) return std::nullopt;
+  return static_cast<ChapAlgorithm>(strongest);
+}
+
 // In constant time where the lengths agree; the length of a digest is no secret.
 bool SameBytes(std::span<const std::byte> a, std::span<const std::byte> b) {
   return a.size() == b.size() && CRYPTO_memcmp(a.data(), b.data(), a.size()) == 0;
@@ -80,22 +95,17 @@ ChapTarget::State ChapTarget::Step(const Keys& keys, std::string& answer) {
 
 ChapTarget::State ChapTarget::OnAlgorithms(const Keys& keys, std::string& answer) {
   if (!keys.algorithms || keys.name || keys.response) return State::kFailed;
-  for (std::string_view item : SplitList(*keys.algorithms)) {  // in the initiator's order
-    const std::optional<uint64_t> number = ParseNumber(item);
-    if (!number || !IsKnown(*number)) continue;
-    algorithm_ = static_cast<ChapAlgorithm>(*number);
-    if (!ChapAlgorithmAvailable(algorithm_)) continue;
-
-    std::array<std::byte, 1 + kChapChallengeBytes> random;
-    if (!random_(random)) return State::kFailed;
-    identifier_ = std::to_integer<uint8_t>(random[0]);
-    challenge_.assign(random.begin() + 1, random.end());
-    AppendPair(answer, "CHAP_A", std::to_string(*number));
-    AppendPair(answer, "CHAP_I", std::to_string(identifier_));
-    AppendPair(answer, "CHAP_C", FormatBinary(challenge_));
-    return State::kResponse;
-  }
-  return State::kFailed;
+  const std::optional<ChapAlgorithm> strongest = StrongestOf(*keys.algorithms);
+  if (!strongest) return State::kFailed;
+  algorithm_ = *strongest;
+  std::array<std::byte, 1 + kChapChallengeBytes> random;
+  if (!random_(random)) return State::kFailed;
+  identifier_ = std::to_integer<uint8_t>(random[0]);
+  challenge_.assign(random.begin() + 1, random.end());
+  AppendPair(answer, "CHAP_A", std::to_string(static_cast<unsigned>(algorithm_)));
+  AppendPair(answer, "CHAP_I", std::to_string(identifier_));
+  AppendPair(answer, "CHAP_C", FormatBinary(challenge_));
+  return State::kResponse;
 }
 
 ChapTarget::State ChapTarget::OnResponse(const Keys& keys, std::string& answer) {

@@ -67,41 +67,42 @@ void LoginNegotiation::MoveTo(State next) {
 LoginNegotiation::Answer LoginNegotiation::OnRequest(const Bhs& request, std::string_view text) {
   CHECK(state_ != State::kDone && state_ != State::kFailed);
   Answer answer;
-  LoginStatus status = started_ ? CheckSequence(request) : OnFirstRequest(request);
-  if (status == LoginStatus::kSuccess && pending_text_.size() + text.size() > kLoginTextBytesMax) {
-    status = LoginStatus::kOutOfResources;
+  LoginFault fault = started_ ? CheckSequence(request) : OnFirstRequest(request);
+  if (fault == LoginFault::kNone && pending_text_.size() + text.size() > kLoginTextBytesMax) {
+    fault = LoginFault::kTextTooLong;
   }
-  if (status == LoginStatus::kSuccess) {
+  if (fault == LoginFault::kNone) {
     pending_text_.append(text);
     if (HasContinue(request)) {
       if (HasTransit(request)) {
-        status = LoginStatus::kInitiatorError;  // 11.12.2
+        fault = LoginFault::kContinueWithTransit;
       } else {
-        answer.bhs = ResponseTo(request, status, false);
+        answer.bhs = ResponseTo(request, fault, false);
         return answer;
       }
     }
   }
-  if (status == LoginStatus::kSuccess) status = OnCompleteText(request, answer.text);
+  if (fault == LoginFault::kNone) fault = OnCompleteText(request, answer.text);
   bool transit = false;
-  if (status == LoginStatus::kSuccess && HasTransit(request)) {
+  if (fault == LoginFault::kNone && HasTransit(request)) {
     const State before = state_;
-    status = Transit(request);
+    fault = Transit(request);
     transit = state_ != before;
   }
-  if (status == LoginStatus::kSuccess && answer.text.size() > kLoginPduTextBytes) {
-    status = LoginStatus::kInitiatorError;  // Thousands of keys we do not know.
+  if (fault == LoginFault::kNone && answer.text.size() > kLoginPduTextBytes) {
+    fault = LoginFault::kAnswerTooLong;
   }
-  if (status != LoginStatus::kSuccess) {
+  if (fault != LoginFault::kNone) {
     MoveTo(State::kFailed);
+    fault_ = fault;
     answer.text.clear();
     transit = false;
   }
-  answer.bhs = ResponseTo(request, status, transit);
+  answer.bhs = ResponseTo(request, fault, transit);
   return answer;
 }
 
-LoginStatus LoginNegotiation::OnFirstRequest(const Bhs& request) {
+LoginFault LoginNegotiation::OnFirstRequest(const Bhs& request) {
   started_ = true;
   itt_ = request.itt();
   identity_.isid = IsidOf(request);
@@ -109,115 +110,115 @@ LoginStatus LoginNegotiation::OnFirstRequest(const Bhs& request) {
   identity_.cid = request.U16(field::kCid);
   identity_.cmd_sn = request.U32(field::kCmdSn);
   identity_.stat_sn = request.U32(field::kExpStatSn);  // any start will do; this one is friendly
-  if (request.U8(field::kVersionMin) > kVersion) return LoginStatus::kUnsupportedVersion;
+  if (request.U8(field::kVersionMin) > kVersion) return LoginFault::kNewerVersion;
   if (CurrentStage(request) != LoginStage::kSecurity &&
       CurrentStage(request) != LoginStage::kOperational) {
-    return LoginStatus::kInitiatorError;
+    return LoginFault::kStageUnknown;
   }
-  return LoginStatus::kSuccess;
+  return LoginFault::kNone;
 }
 
-LoginStatus LoginNegotiation::CheckSequence(const Bhs& request) const {
+LoginFault LoginNegotiation::CheckSequence(const Bhs& request) const {
   const bool same_login = request.itt() == itt_ && IsidOf(request) == identity_.isid &&
                           request.U16(field::kTsih) == identity_.tsih &&
                           request.U16(field::kCid) == identity_.cid;
-  if (!same_login) return LoginStatus::kInitiatorError;
+  if (!same_login) return LoginFault::kOtherLogin;
   const LoginStage stage = CurrentStage(request);
   const bool right_stage = (state_ == State::kSecurity && stage == LoginStage::kSecurity) ||
                            (state_ == State::kOperational && stage == LoginStage::kOperational) ||
                            (state_ == State::kStart &&
                             (stage == LoginStage::kSecurity || stage == LoginStage::kOperational));
-  return right_stage ? LoginStatus::kSuccess : LoginStatus::kInitiatorError;
+  return right_stage ? LoginFault::kNone : LoginFault::kStageWrong;
 }
 
-LoginStatus LoginNegotiation::OnCompleteText(const Bhs& request, std::string& answer) {
+LoginFault LoginNegotiation::OnCompleteText(const Bhs& request, std::string& answer) {
   const std::string text = std::exchange(pending_text_, {});
   const auto pairs = ParseText(text);
-  if (!pairs.ok()) return LoginStatus::kInitiatorError;
+  if (!pairs.ok()) return LoginFault::kTextMalformed;
   if (!identified_) {
-    const LoginStatus status = Identify(*pairs, CurrentStage(request), answer);
-    if (status != LoginStatus::kSuccess) return status;
+    const LoginFault fault = Identify(*pairs, CurrentStage(request), answer);
+    if (fault != LoginFault::kNone) return fault;
   }
   for (const TextPair& pair : *pairs) {
-    const LoginStatus status = OnPair(pair, answer);
-    if (status != LoginStatus::kSuccess) return status;
+    const LoginFault fault = OnPair(pair, answer);
+    if (fault != LoginFault::kNone) return fault;
   }
   if (state_ == State::kSecurity) {
-    const LoginStatus status = OnChapKeys(*pairs, answer);
-    if (status != LoginStatus::kSuccess) return status;
+    const LoginFault fault = OnChapKeys(*pairs, answer);
+    if (fault != LoginFault::kNone) return fault;
   }
   if (state_ == State::kOperational) keys_.Declare(answer);
-  return LoginStatus::kSuccess;
+  return LoginFault::kNone;
 }
 
 // 6.2 and 13.4 to 13.21: the first request says who wants what.
-LoginStatus LoginNegotiation::Identify(const std::vector<TextPair>& pairs, LoginStage stage,
-                                       std::string& answer) {
+LoginFault LoginNegotiation::Identify(const std::vector<TextPair>& pairs, LoginStage stage,
+                                      std::string& answer) {
   std::optional<std::string_view> session_type;
   for (const TextPair& pair : pairs) {
     if (pair.key == "InitiatorName") identity_.initiator = pair.value;
     if (pair.key == "TargetName") identity_.target = pair.value;
     if (pair.key == "SessionType") session_type = pair.value;
   }
-  if (identity_.initiator.empty()) return LoginStatus::kMissingParameter;
-  if (!IsProperName(identity_.initiator)) return LoginStatus::kInitiatorError;
+  if (identity_.initiator.empty()) return LoginFault::kNoInitiatorName;
+  if (!IsProperName(identity_.initiator)) return LoginFault::kNameTooLong;
   if (session_type && *session_type != "Normal" && *session_type != "Discovery") {
-    return LoginStatus::kSessionTypeNotSupported;
+    return LoginFault::kSessionTypeUnknown;
   }
   parameters_.discovery = session_type == "Discovery";
   if (parameters_.discovery) {
-    if (identity_.tsih != 0) return LoginStatus::kSessionDoesNotExist;
+    if (identity_.tsih != 0) return LoginFault::kNoSuchSession;
     identity_.target.clear();
     access_ = policy_.AccessToDiscovery();
   } else {
-    if (identity_.target.empty()) return LoginStatus::kMissingParameter;
-    if (!IsProperName(identity_.target)) return LoginStatus::kInitiatorError;
+    if (identity_.target.empty()) return LoginFault::kNoTargetName;
+    if (!IsProperName(identity_.target)) return LoginFault::kNameTooLong;
     access_ = policy_.AccessToTarget(identity_.target, identity_.initiator);
   }
-  if (access_.status != LoginStatus::kSuccess) return access_.status;
+  if (access_.fault != LoginFault::kNone) return access_.fault;
   // Skipping the security stage is for those who need no authentication (6.3).
   if (stage == LoginStage::kOperational && access_.chap) {
-    return LoginStatus::kAuthenticationFailure;
+    return LoginFault::kSecuritySkipped;
   }
   identified_ = true;
   MoveTo(stage == LoginStage::kSecurity ? State::kSecurity : State::kOperational);
   if (!parameters_.discovery) {
     AppendPair(answer, "TargetPortalGroupTag", std::to_string(kPortalGroupTag));  // 13.9
   }
-  return LoginStatus::kSuccess;
+  return LoginFault::kNone;
 }
 
-LoginStatus LoginNegotiation::OnPair(const TextPair& pair, std::string& answer) {
-  if (IsIdentityKey(pair.key)) return LoginStatus::kSuccess;  // Identify has judged them.
+LoginFault LoginNegotiation::OnPair(const TextPair& pair, std::string& answer) {
+  if (IsIdentityKey(pair.key)) return LoginFault::kNone;  // Identify has judged them.
   if (pair.key == "AuthMethod" || IsChapKey(pair.key)) {
     if (state_ != State::kSecurity) {
       AppendPair(answer, pair.key, "Reject");
-      return LoginStatus::kSuccess;
+      return LoginFault::kNone;
     }
-    return pair.key == "AuthMethod" ? OnAuthMethod(pair.value, answer) : LoginStatus::kSuccess;
+    return pair.key == "AuthMethod" ? OnAuthMethod(pair.value, answer) : LoginFault::kNone;
   }
   switch (keys_.OnKey(pair.key, pair.value, parameters_, answer)) {
-    case OperationalKeys::Verdict::kAnswered: return LoginStatus::kSuccess;
-    case OperationalKeys::Verdict::kRenegotiated:
-    case OperationalKeys::Verdict::kMalformed: return LoginStatus::kInitiatorError;
+    case OperationalKeys::Verdict::kAnswered: return LoginFault::kNone;
+    case OperationalKeys::Verdict::kRenegotiated: return LoginFault::kKeyTwice;
+    case OperationalKeys::Verdict::kMalformed: return LoginFault::kDeclarationBad;
   }
   Unreachable("LoginNegotiation::OnPair");
 }
 
-LoginStatus LoginNegotiation::OnAuthMethod(std::string_view methods, std::string& answer) {
-  if (method_settled_) return LoginStatus::kInitiatorError;
+LoginFault LoginNegotiation::OnAuthMethod(std::string_view methods, std::string& answer) {
+  if (method_settled_) return LoginFault::kKeyTwice;
   const std::string_view wanted = access_.chap ? "CHAP" : "None";
   const auto offered = SplitList(methods);
   if (std::find(offered.begin(), offered.end(), wanted) == offered.end()) {
-    return LoginStatus::kAuthenticationFailure;
+    return LoginFault::kMethodNotOffered;
   }
   method_settled_ = true;
   if (access_.chap) chap_.emplace(*access_.chap, access_.mutual_chap, random_);
   AppendPair(answer, "AuthMethod", wanted);
-  return LoginStatus::kSuccess;
+  return LoginFault::kNone;
 }
 
-LoginStatus LoginNegotiation::OnChapKeys(const std::vector<TextPair>& pairs, std::string& answer) {
+LoginFault LoginNegotiation::OnChapKeys(const std::vector<TextPair>& pairs, std::string& answer) {
   ChapTarget::Keys keys;
   const std::pair<std::string_view, std::optional<std::string_view>*> known[] = {
       {"CHAP_A", &keys.algorithms}, {"CHAP_N", &keys.name},      {"CHAP_R", &keys.response},
@@ -230,15 +231,15 @@ LoginStatus LoginNegotiation::OnChapKeys(const std::vector<TextPair>& pairs, std
                      [&pair](const auto& candidate) { return candidate.first == pair.key; });
     // An unknown or repeated key of an authentication is no misunderstanding.
     if (entry == std::end(known) || entry->second->has_value()) {
-      return LoginStatus::kAuthenticationFailure;
+      return LoginFault::kChapFailed;
     }
     *entry->second = pair.value;
   }
-  if (!keys.any()) return LoginStatus::kSuccess;
+  if (!keys.any()) return LoginFault::kNone;
   if (!chap_ || chap_->Step(keys, answer) == ChapTarget::State::kFailed) {
-    return LoginStatus::kAuthenticationFailure;
+    return LoginFault::kChapFailed;
   }
-  return LoginStatus::kSuccess;
+  return LoginFault::kNone;
 }
 
 bool LoginNegotiation::Authenticated() const {
@@ -246,13 +247,13 @@ bool LoginNegotiation::Authenticated() const {
 }
 
 // Leaves the stage if the initiator wants to and we are ready; else the answer has no T bit (6.3).
-LoginStatus LoginNegotiation::Transit(const Bhs& request) {
+LoginFault LoginNegotiation::Transit(const Bhs& request) {
   const LoginStage next = NextStage(request);
   const bool forward = (next == LoginStage::kOperational && state_ == State::kSecurity) ||
                        next == LoginStage::kFullFeature;
-  if (!forward) return LoginStatus::kInitiatorError;
+  if (!forward) return LoginFault::kStageBackwards;
   if (state_ == State::kSecurity && !Authenticated()) {
-    return method_settled_ ? LoginStatus::kSuccess : LoginStatus::kAuthenticationFailure;
+    return method_settled_ ? LoginFault::kNone : LoginFault::kNotThrough;
   }
   CHECK(Authenticated());
   if (next == LoginStage::kOperational) {
@@ -261,11 +262,11 @@ LoginStatus LoginNegotiation::Transit(const Bhs& request) {
     OperationalKeys::Settle(parameters_);
     MoveTo(State::kDone);
   }
-  return LoginStatus::kSuccess;
+  return LoginFault::kNone;
 }
 
-Bhs LoginNegotiation::ResponseTo(const Bhs& request, LoginStatus status, bool transit) {
-  const bool success = status == LoginStatus::kSuccess;
+Bhs LoginNegotiation::ResponseTo(const Bhs& request, LoginFault fault, bool transit) {
+  const bool success = fault == LoginFault::kNone;
   const auto stages = static_cast<uint8_t>(
       request.flags() & (kStageMask << kCurrentStageShift | (transit ? kStageMask : 0)));
   Bhs response(Opcode::kLoginResponse,
@@ -278,7 +279,7 @@ Bhs LoginNegotiation::ResponseTo(const Bhs& request, LoginStatus status, bool tr
   response.SetU32(field::kStatSn, success ? identity_.stat_sn++ : identity_.stat_sn);
   response.SetU32(field::kExpCmdSn, identity_.cmd_sn);
   response.SetU32(field::kMaxCmdSn, identity_.cmd_sn + kCommandWindow - 1);
-  response.SetU16(field::kLoginStatus, static_cast<uint16_t>(status));
+  response.SetU16(field::kLoginStatus, static_cast<uint16_t>(AnswerTo(fault).status));
   return response;
 }
 

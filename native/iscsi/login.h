@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "iscsi/chap.h"
+#include "iscsi/login_fault.h"
 #include "iscsi/operational_keys.h"
 #include "iscsi/parameters.h"
 #include "iscsi/pdu.h"
@@ -23,7 +24,7 @@ namespace aurochs::iscsi {
 class LoginPolicy {
  public:
   struct Access {
-    LoginStatus status = LoginStatus::kSuccess;  // else the login ends with it
+    LoginFault fault = LoginFault::kNone;        // else the login ends with it
     std::optional<ChapCredentials> chap;         // the initiator must know these
     std::optional<ChapCredentials> mutual_chap;  // what we answer when it asks us
   };
@@ -67,25 +68,27 @@ class LoginNegotiation {
   Answer OnRequest(const Bhs& request, std::string_view text);
 
   State state() const { return state_; }
+  LoginFault fault() const { return fault_; }  // why it failed
   const LoginIdentity& identity() const { return identity_; }
   const Parameters& parameters() const { return parameters_; }
 
  private:
-  LoginStatus OnFirstRequest(const Bhs& request);
-  LoginStatus CheckSequence(const Bhs& request) const;
-  LoginStatus OnCompleteText(const Bhs& request, std::string& answer);
-  LoginStatus Identify(const std::vector<TextPair>& pairs, LoginStage stage, std::string& answer);
-  LoginStatus OnPair(const TextPair& pair, std::string& answer);
-  LoginStatus OnAuthMethod(std::string_view methods, std::string& answer);
-  LoginStatus OnChapKeys(const std::vector<TextPair>& pairs, std::string& answer);
-  LoginStatus Transit(const Bhs& request);
+  LoginFault OnFirstRequest(const Bhs& request);
+  LoginFault CheckSequence(const Bhs& request) const;
+  LoginFault OnCompleteText(const Bhs& request, std::string& answer);
+  LoginFault Identify(const std::vector<TextPair>& pairs, LoginStage stage, std::string& answer);
+  LoginFault OnPair(const TextPair& pair, std::string& answer);
+  LoginFault OnAuthMethod(std::string_view methods, std::string& answer);
+  LoginFault OnChapKeys(const std::vector<TextPair>& pairs, std::string& answer);
+  LoginFault Transit(const Bhs& request);
   bool Authenticated() const;
-  Bhs ResponseTo(const Bhs& request, LoginStatus status, bool transit);
+  Bhs ResponseTo(const Bhs& request, LoginFault fault, bool transit);
   void MoveTo(State next);
 
   LoginPolicy& policy_;
   const RandomSource random_;
   State state_ = State::kStart;
+  LoginFault fault_ = LoginFault::kNone;
   bool started_ = false;     // The first request, of perhaps several with the C bit, has come.
   bool identified_ = false;  // Its names are known and accepted.
   uint32_t itt_ = 0;

@@ -99,7 +99,9 @@ void LoginConnection::Flush() {
     }
   }
   watch_->SetInterest(true, false);
-  if (negotiation_.state() == LoginNegotiation::State::kFailed) End("login refused");
+  if (negotiation_.state() == LoginNegotiation::State::kFailed) {
+    End(AnswerTo(negotiation_.fault()).message);
+  }
 }
 
 void LoginConnection::Establish(LoginNegotiation::Answer last_answer) {

@@ -42,6 +42,11 @@ Status CheckChap(const std::optional<ChapCredentials>& chap,
   return Status::Ok();
 }
 
+bool Allows(const TargetAccess& access, std::string_view initiator) {
+  const auto& allowed = access.initiators;
+  return allowed.empty() || std::find(allowed.begin(), allowed.end(), initiator) != allowed.end();
+}
+
 // Names are looked up as they are; what they may hold is decided where volumes get theirs.
 Status CheckName(const std::string& name) {
   const bool known_type =
@@ -67,12 +72,18 @@ class ServerImpl final : public Server, public ServerDirectory {
   void SetDiscoveryAuth(std::optional<ChapCredentials> chap,
                         std::optional<ChapCredentials> mutual) override;
   Status AddTarget(TargetConfig config, BlockDevice& device, EventLoop& device_loop) override;
+  Status SetAccess(const std::string& name, TargetAccess access) override;
   void RemoveTarget(const std::string& name, Done done) override;
   std::vector<SessionInfo> Sessions() const override;
   void Close(Done done) override;
 
  private:
   using SessionKey = std::pair<uint64_t, uint64_t>;  // target, session
+  struct Offer {
+    uint64_t id;
+    std::shared_ptr<Target> target;
+    TargetAccess access;
+  };
 
   Access AccessToTarget(std::string_view target, std::string_view initiator) override;
   Access AccessToDiscovery() override;
@@ -93,7 +104,7 @@ class ServerImpl final : public Server, public ServerDirectory {
 
   mutable std::mutex mutex_;
   // Guarded by mutex_ from here on.
-  std::map<std::string, std::pair<uint64_t, std::shared_ptr<Target>>, std::less<>> targets_;
+  std::map<std::string, Offer, std::less<>> targets_;
   std::map<uint64_t, std::shared_ptr<Target>> removing_;
   std::map<SessionKey, SessionInfo> sessions_;
   uint64_t next_target_id_ = 1;
@@ -128,7 +139,8 @@ void ServerImpl::SetDiscoveryAuth(std::optional<ChapCredentials> chap,
 
 Status ServerImpl::AddTarget(TargetConfig config, BlockDevice& device, EventLoop& device_loop) {
   RETURN_IF_ERROR(CheckName(config.name));
-  RETURN_IF_ERROR(CheckChap(config.chap, config.mutual_chap).WithContext(config.name));
+  TargetAccess access = std::move(config.access);
+  RETURN_IF_ERROR(CheckChap(access.chap, access.mutual_chap).WithContext(config.name));
   std::lock_guard lock(mutex_);
   if (closing_) return {ErrorCode::kUnavailable, "the iSCSI server is closing"};
   if (targets_.contains(config.name)) {
@@ -138,8 +150,19 @@ Status ServerImpl::AddTarget(TargetConfig config, BlockDevice& device, EventLoop
   const std::string name = config.name;
   const auto target =
       std::make_shared<Target>(id, std::move(config), device, device_loop, *this, timeouts_);
-  targets_[name] = {id, target};
+  targets_[name] = {id, target, std::move(access)};
   device_loop.Post([target] { target->Start(); });
+  return Status::Ok();
+}
+
+Status ServerImpl::SetAccess(const std::string& name, TargetAccess access) {
+  RETURN_IF_ERROR(CheckChap(access.chap, access.mutual_chap).WithContext(name));
+  std::lock_guard lock(mutex_);
+  const auto found = targets_.find(name);
+  if (found == targets_.end()) {
+    return {ErrorCode::kNotFound, "there is no target '" + name + "'"};
+  }
+  found->second.access = std::move(access);
   return Status::Ok();
 }
 
@@ -152,9 +175,9 @@ void ServerImpl::RemoveTarget(const std::string& name, Done done) {
     });
     return;
   }
-  const auto [id, target] = found->second;
+  const Offer offer = std::move(found->second);
   targets_.erase(found);
-  BeginRemoval(id, target, std::move(done));
+  BeginRemoval(offer.id, offer.target, std::move(done));
 }
 
 // REQUIRES: mutex_. Nothing is posted to the target's loop after this, so the loop may end once
@@ -186,7 +209,7 @@ void ServerImpl::Close(Done done) {
     CHECK(!closing_);
     closing_ = true;
     close_done_ = std::move(done);
-    for (auto& [name, entry] : targets_) BeginRemoval(entry.first, entry.second, {});
+    for (auto& [name, offer] : targets_) BeginRemoval(offer.id, offer.target, {});
     targets_.clear();
   }
   portal_loop_.Post([this] {
@@ -217,10 +240,10 @@ LoginPolicy::Access ServerImpl::AccessToTarget(std::string_view target,
                                                std::string_view initiator) {
   std::lock_guard lock(mutex_);
   const auto found = targets_.find(target);
-  if (found == targets_.end()) return {.status = LoginStatus::kNotFound};
-  const Target& wanted = *found->second.second;
-  if (!wanted.Allows(initiator)) return {.status = LoginStatus::kAuthorizationFailure};
-  return {.chap = wanted.config().chap, .mutual_chap = wanted.config().mutual_chap};
+  if (found == targets_.end()) return {.fault = LoginFault::kNoSuchTarget};
+  const TargetAccess& access = found->second.access;
+  if (!Allows(access, initiator)) return {.fault = LoginFault::kInitiatorNotListed};
+  return {.chap = access.chap, .mutual_chap = access.mutual_chap};
 }
 
 LoginPolicy::Access ServerImpl::AccessToDiscovery() {
@@ -232,8 +255,8 @@ std::string ServerImpl::TargetsFor(std::string_view initiator, std::string_view 
                                    std::string_view address) {
   std::string text;
   std::lock_guard lock(mutex_);
-  for (const auto& [name, entry] : targets_) {
-    if ((!target.empty() && name != target) || !entry.second->Allows(initiator)) continue;
+  for (const auto& [name, offer] : targets_) {
+    if ((!target.empty() && name != target) || !Allows(offer.access, initiator)) continue;
     AppendPair(text, "TargetName", name);
     AppendPair(text, "TargetAddress", std::string(address) + "," + std::to_string(kPortalGroupTag));
   }
@@ -243,8 +266,8 @@ std::string ServerImpl::TargetsFor(std::string_view initiator, std::string_view 
 void ServerImpl::HandOver(std::unique_ptr<EstablishedLogin> login) {
   std::lock_guard lock(mutex_);
   const auto found = targets_.find(login->identity.target);
-  if (found == targets_.end()) return RefuseLogin(*login, LoginStatus::kTargetRemoved);
-  const std::shared_ptr<Target> target = found->second.second;
+  if (found == targets_.end()) return RefuseLogin(*login, LoginFault::kTargetGone);
+  const std::shared_ptr<Target> target = found->second.target;
   // A std::function must be able to copy what it holds.
   const auto shared = std::make_shared<std::unique_ptr<EstablishedLogin>>(std::move(login));
   target->loop().Post([target, shared] { target->Adopt(std::move(*shared)); });

@@ -25,9 +25,9 @@ namespace aurochs::iscsi {
 struct TargetConfig {
   std::string name;  // IQN
   scsi::UnitIdentity identity;
-  std::optional<ChapCredentials> chap;         // the initiator must know these
-  std::optional<ChapCredentials> mutual_chap;  // what we answer when it asks us; needs `chap`
-  std::vector<std::string> initiators;         // allowed initiator names; empty: all
+  scsi::UnitOptions unit;
+  scsi::UnitStateStore* unit_state = nullptr;  // outlives the target
+  TargetAccess access;
 };
 
 struct SessionInfo {
@@ -58,7 +58,8 @@ class Server {
   virtual ~Server() = default;  // Only after Close.
 
   // Listens on "HOST:PORT" ("[::1]:3260" too; port 0 takes a free one). Returns the address in use;
-  // kBusy names the address when the port is taken. Call before targets are added.
+  // kBusy names the address when the port is taken. Targets may be added before and after: each
+  // portal offers all of them.
   virtual Result<std::string> Listen(const std::string& portal) = 0;
 
   // Discovery needs these when set; otherwise it is open and lists what the initiator may see.
@@ -67,6 +68,8 @@ class Server {
 
   // Offers `device`, which belongs to `device_loop`. kAlreadyExists if the name is taken.
   virtual Status AddTarget(TargetConfig config, BlockDevice& device, EventLoop& device_loop) = 0;
+  // Who may log in from now on; open sessions stay. kNotFound if there is no such target.
+  virtual Status SetAccess(const std::string& name, TargetAccess access) = 0;
   // Ends its sessions (asynchronous logout request, then close), waits for their commands.
   virtual void RemoveTarget(const std::string& name, Done done) = 0;
   virtual std::vector<SessionInfo> Sessions() const = 0;

@@ -156,12 +156,16 @@ void Session::OnRequest(Request request) {
   }
   window_.Advance();
   Execute(request);
+  ExecuteParked();
+}
+
+void Session::ExecuteParked() {
   for (auto next = parked_.find(window_.expected()); next != parked_.end() && open();
        next = parked_.find(window_.expected())) {
     const ParkedRequest parked = std::move(next->second);
     parked_.erase(next);
     window_.Advance();
-    Execute(parked.request);
+    if (!parked.never_came) Execute(parked.request);
   }
 }
 
@@ -254,8 +258,18 @@ void Session::OnTaskManagement(const Request& request) {
       .itt = request.bhs.itt(),
       .cmd_sn = request.bhs.U32(field::kCmdSn),
       .referenced_tag = request.bhs.U32(field::kReferencedTag),
+      .referenced_cmd_sn = request.bhs.U32(field::kRefCmdSn),
   };
   host_.ManageTasks(*this, decoded);
+}
+
+bool Session::CountAsReceived(uint32_t cmd_sn, uint32_t before) {
+  const bool missing =
+      window_.PlaceOf(cmd_sn) != CommandWindow::Place::kOutside && !parked_.contains(cmd_sn);
+  if (!missing || !SerialLess(cmd_sn, before)) return false;
+  parked_[cmd_sn].never_came = true;
+  ExecuteParked();
+  return true;
 }
 
 void Session::FinishTaskManagement(const TaskManagementRequest& request,

@@ -35,6 +35,7 @@ struct TaskManagementRequest {
   uint32_t itt = 0;
   uint32_t cmd_sn = 0;
   uint32_t referenced_tag = 0;
+  uint32_t referenced_cmd_sn = 0;
 };
 
 inline constexpr uint64_t kUnitLun = 1;
@@ -76,6 +77,9 @@ class Session final : private Connection::User, private TaskSet::Observer {
   // Closes once everything has been sent.
   void DropAfterOutput(std::string_view why);
 
+  // 11.6.1: a command that was sent before `before` and never came counts as received when it is
+  // aborted, so that those after it need not wait. False if it is not missing.
+  bool CountAsReceived(uint32_t cmd_sn, uint32_t before);
   void FinishTaskManagement(const TaskManagementRequest& request, TaskManagementResponse response);
 
   uint64_t id() const { return id_; }
@@ -104,6 +108,7 @@ class Session final : private Connection::User, private TaskSet::Observer {
   struct ParkedRequest {
     Request request;
     std::vector<std::byte> data;
+    bool never_came = false;  // only its place is held
   };
 
   // Connection::User
@@ -121,6 +126,7 @@ class Session final : private Connection::User, private TaskSet::Observer {
   void OnDataOut(const Bhs& bhs);
   void OnRequest(Request request);
   void Park(const Request& request);
+  void ExecuteParked();
   void Execute(const Request& request);
   void OnNopOut(const Request& request);
   void OnTextRequest(const Request& request);

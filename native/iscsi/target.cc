@@ -43,13 +43,16 @@ bool IsReset(TaskManagementFunction function) {
 
 }  // namespace
 
-void RefuseLogin(EstablishedLogin& login, LoginStatus status) {
+void RefuseLogin(EstablishedLogin& login, LoginFault fault) {
+  const LoginFaultAnswer answer = AnswerTo(fault);
   Bhs bhs = login.last_answer.bhs;
   bhs.SetU8(field::kFlags, 0);
-  bhs.SetU16(field::kLoginStatus, static_cast<uint16_t>(status));
+  bhs.SetU16(field::kLoginStatus, static_cast<uint16_t>(answer.status));
   bhs.SetDataSegmentBytes(0);
   (void)!::send(login.fd.get(), bhs.bytes().data(), kBhsBytes, MSG_DONTWAIT | MSG_NOSIGNAL);
   login.fd.Reset();
+  Log(LogLevel::kInfo, "iscsi",
+      "login from " + login.remote_address + ": " + std::string(answer.message));
 }
 
 Target::Target(uint64_t id, TargetConfig config, BlockDevice& device, EventLoop& loop,
@@ -65,23 +68,17 @@ Target::~Target() {
   CHECK(state_ == State::kIdle || state_ == State::kClosed);
 }
 
-bool Target::Allows(std::string_view initiator) const {
-  return config_.initiators.empty() ||
-         std::find(config_.initiators.begin(), config_.initiators.end(), initiator) !=
-             config_.initiators.end();
-}
-
 void Target::Start() {
   CHECK(state_ == State::kIdle);
   state_ = State::kServing;
-  unit_ = scsi::LogicalUnit::Create(device_, config_.identity);
+  unit_ = scsi::LogicalUnit::Create(device_, config_.identity, config_.unit, config_.unit_state);
   absent_ = scsi::CreateAbsentUnit();
 }
 
 // -- Sessions
 
 void Target::Adopt(std::unique_ptr<EstablishedLogin> login) {
-  if (state_ != State::kServing) return RefuseLogin(*login, LoginStatus::kTargetRemoved);
+  if (state_ != State::kServing) return RefuseLogin(*login, LoginFault::kTargetGone);
   const LoginIdentity& wanted = login->identity;
   const auto old = std::find_if(sessions_.begin(), sessions_.end(), [&wanted](const Entry& entry) {
     const LoginIdentity& identity = entry.session->identity();
@@ -89,17 +86,17 @@ void Target::Adopt(std::unique_ptr<EstablishedLogin> login) {
   });
   if (wanted.tsih != 0) {
     // A further connection, or the same one again (6.3.4): sessions have one, at level 0.
-    return RefuseLogin(*login, old == sessions_.end() ? LoginStatus::kSessionDoesNotExist
-                                                      : LoginStatus::kTooManyConnections);
+    return RefuseLogin(*login, old == sessions_.end() ? LoginFault::kNoSuchSession
+                                                      : LoginFault::kSecondConnection);
   }
   if (old != sessions_.end()) {  // 6.3.5: session reinstatement
-    if (old->successor != nullptr) RefuseLogin(*old->successor, LoginStatus::kTargetError);
+    if (old->successor != nullptr) RefuseLogin(*old->successor, LoginFault::kOvertaken);
     old->successor = std::move(login);
     old->session->Drop("replaced by a new login of the initiator");
     return;
   }
   if (sessions_.size() >= kSessionsPerTargetMax) {
-    return RefuseLogin(*login, LoginStatus::kOutOfResources);
+    return RefuseLogin(*login, LoginFault::kTooManySessions);
   }
   OpenSession(std::move(*login));
 }
@@ -170,7 +167,7 @@ void Target::Shutdown(std::function<void()> done) {
   shutdown_done_ = std::move(done);
   for (Entry& entry : sessions_) {
     if (entry.successor != nullptr) {
-      RefuseLogin(*entry.successor, LoginStatus::kTargetRemoved);
+      RefuseLogin(*entry.successor, LoginFault::kTargetGone);
       entry.successor = nullptr;
     }
     entry.session->RequestLogout();
@@ -199,7 +196,10 @@ void Target::ManageTasks(Session& session, const TaskManagementRequest& request)
     case Function::kAbortTask: {
       const ScsiTask* const task = session.tasks().Find(request.referenced_tag);
       if (task == nullptr || task->lun != request.lun) {
-        return session.FinishTaskManagement(request, Response::kTaskDoesNotExist);
+        const bool never_came =
+            task == nullptr && session.CountAsReceived(request.referenced_cmd_sn, request.cmd_sn);
+        return session.FinishTaskManagement(
+            request, never_came ? Response::kComplete : Response::kTaskDoesNotExist);
       }
       // Its answer goes out first, so it was not aborted (11.6.1).
       if (task->state == ScsiTask::State::kAnswering) response = Response::kTaskDoesNotExist;
@@ -251,7 +251,7 @@ void Target::FinishTaskManagement(uint64_t session_id, const TaskManagementReque
                                   TaskManagementResponse response) {
   Entry* const entry = Find(session_id);
   if (entry == nullptr) return;
-  if (IsReset(request.function)) unit_->Reset(entry->session->units().nexus);
+  if (IsReset(request.function)) unit_->Reset();
   entry->session->FinishTaskManagement(request, response);
   if (request.function != TaskManagementFunction::kTargetColdReset) return;
   for (Entry& each : sessions_) each.session->DropAfterOutput("target cold reset");

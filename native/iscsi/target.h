@@ -37,8 +37,8 @@ class ServerDirectory : public LoginPolicy {
   ~ServerDirectory() = default;
 };
 
-// Ends a login with the given status; what the socket does not take at once is not sent.
-void RefuseLogin(EstablishedLogin& login, LoginStatus status);
+// Ends a login as the table says; what the socket does not take at once is not sent.
+void RefuseLogin(EstablishedLogin& login, LoginFault fault);
 
 class Target final : private Session::Host {
  public:
@@ -47,9 +47,7 @@ class Target final : private Session::Host {
   ~Target();
 
   // Any thread.
-  const TargetConfig& config() const { return config_; }
   EventLoop& loop() const { return loop_; }
-  bool Allows(std::string_view initiator) const;
 
   // First; opens the unit.
   void Start();

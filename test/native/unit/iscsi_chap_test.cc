@@ -75,10 +75,23 @@ TEST_F(IscsiChapTarget, LetsInWhoKnowsTheSecret) {
   EXPECT_EQ(answer_, "");
 }
 
-TEST_F(IscsiChapTarget, TakesTheFirstAlgorithmOfTheInitiatorThatItKnows) {
-  EXPECT_EQ(Offer("99,x,7,5"), ChapTarget::State::kResponse);
+TEST_F(IscsiChapTarget, TakesTheStrongestAlgorithmOfTheInitiatorThatItKnows) {
+  EXPECT_EQ(Offer("99,x,5,7,6"), ChapTarget::State::kResponse);
   EXPECT_EQ(Readable(answer_).substr(0, 9), "CHAP_A=7 ");
-  EXPECT_EQ(Respond("user", RightResponse(ChapAlgorithm::kSha256)), ChapTarget::State::kDone);
+  EXPECT_EQ(Respond("user", RightResponse(ChapAlgorithm::kMd5)), ChapTarget::State::kFailed);
+}
+
+TEST_F(IscsiChapTarget, LetsInWithEveryAlgorithm) {
+  for (const ChapAlgorithm algorithm : {ChapAlgorithm::kMd5, ChapAlgorithm::kSha1,
+                                        ChapAlgorithm::kSha256, ChapAlgorithm::kSha3_256}) {
+    ChapTarget target(kInitiator, kTarget, Counting(7));
+    const std::string number = std::to_string(static_cast<unsigned>(algorithm));
+    std::string answer;
+    EXPECT_EQ(target.Step({.algorithms = number}, answer), ChapTarget::State::kResponse);
+    const std::string response = RightResponse(algorithm);
+    EXPECT_EQ(target.Step({.name = "user", .response = response}, answer),
+              ChapTarget::State::kDone);
+  }
 }
 
 TEST_F(IscsiChapTarget, RefusesWhenNoAlgorithmIsKnown) {

@@ -29,8 +29,8 @@ std::string Readable(std::string text) {
 class FakePolicy : public LoginPolicy {
  public:
   Access AccessToTarget(std::string_view target, std::string_view initiator) override {
-    if (target != "iqn.t") return {.status = LoginStatus::kNotFound};
-    if (initiator == "iqn.stranger") return {.status = LoginStatus::kAuthorizationFailure};
+    if (target != "iqn.t") return {.fault = LoginFault::kNoSuchTarget};
+    if (initiator == "iqn.stranger") return {.fault = LoginFault::kInitiatorNotListed};
     return target_access;
   }
   Access AccessToDiscovery() override { return discovery_access; }

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <chrono>
 #include <random>
@@ -54,6 +55,15 @@ class IscsiServer : public ServerTest {
     Initiator initiator(address_);
     return initiator.LoginTo(options);
   }
+
+  // Tries until the server has seen that others have left.
+  void AwaitPlaceForAnotherLogin() {
+    for (;;) {
+      Initiator initiator(address_);
+      initiator.Send(Bhs(Opcode::kLoginRequest, 0));  // Of nobody: is answered with a refusal.
+      if (initiator.Receive().has_value()) return;
+    }
+  }
 };
 
 INSTANTIATE_FOR_EVERY_BACKEND(IscsiServer);
@@ -61,7 +71,9 @@ INSTANTIATE_FOR_EVERY_BACKEND(IscsiServer);
 // -- Discovery and access
 
 TEST_P(IscsiServer, ListsTheTargetsThatTheInitiatorMayUse) {
-  ASSERT_TRUE(AddTarget({.name = "iqn.2026-11.io.aurochs:mine", .initiators = {"iqn.me"}}).ok());
+  ASSERT_TRUE(
+      AddTarget({.name = "iqn.2026-11.io.aurochs:mine", .access = {.initiators = {"iqn.me"}}})
+          .ok());
   EXPECT_THAT(Discover("iqn.you"), ElementsAre(kTarget));
   EXPECT_THAT(Discover("iqn.me"), ElementsAre("iqn.2026-11.io.aurochs:mine", kTarget));
 }
@@ -80,7 +92,8 @@ TEST_P(IscsiServer, KeepsDiscoveryForThoseWhoKnowItsSecret) {
 }
 
 TEST_P(IscsiServer, LetsInWhoIsOnTheListOnly) {
-  ASSERT_TRUE(AddTarget({.name = "iqn.t:list", .initiators = {"iqn.me", "iqn.myself"}}).ok());
+  ASSERT_TRUE(
+      AddTarget({.name = "iqn.t:list", .access = {.initiators = {"iqn.me", "iqn.myself"}}}).ok());
   EXPECT_EQ(TryLogin({.initiator = "iqn.you", .target = "iqn.t:list"}),
             LoginStatus::kAuthorizationFailure);
   EXPECT_EQ(TryLogin({.initiator = "iqn.myself", .target = "iqn.t:list"}), LoginStatus::kSuccess);
@@ -93,15 +106,48 @@ TEST_P(IscsiServer, RefusesTargetsThatCannotBe) {
   EXPECT_EQ(code({.name = "volume"}), ErrorCode::kInvalidArgument);
   EXPECT_EQ(code({.name = "iqn.a b"}), ErrorCode::kInvalidArgument);
   EXPECT_EQ(code({.name = "iqn." + std::string(220, 'x')}), ErrorCode::kInvalidArgument);
+}
+
+TEST_P(IscsiServer, RefusesCredentialsThatProtectNothing) {
   const ChapCredentials good{"user", "twelve-bytes"};
-  EXPECT_EQ(code({.name = "iqn.c", .chap = ChapCredentials{"user", "eleven-byte"}}),
-            ErrorCode::kInvalidArgument);
-  EXPECT_EQ(code({.name = "iqn.c", .chap = ChapCredentials{"", good.secret}}),
-            ErrorCode::kInvalidArgument);
-  EXPECT_EQ(code({.name = "iqn.c", .mutual_chap = good}), ErrorCode::kInvalidArgument);
-  EXPECT_EQ(code({.name = "iqn.c", .chap = good, .mutual_chap = ChapCredentials{"t", good.secret}}),
-            ErrorCode::kInvalidArgument);
-  EXPECT_EQ(code({.name = "iqn.c", .chap = good}), ErrorCode::kOk);
+  const TargetAccess bad[] = {
+      {.chap = ChapCredentials{"user", "eleven-byte"}},
+      {.chap = ChapCredentials{"", good.secret}},
+      {.mutual_chap = good},
+      {.chap = good, .mutual_chap = ChapCredentials{"t", good.secret}},
+  };
+  for (const TargetAccess& access : bad) {
+    EXPECT_EQ(AddTarget({.name = "iqn.c", .access = access}).code(), ErrorCode::kInvalidArgument);
+    EXPECT_EQ(server_->SetAccess(kTarget, access).code(), ErrorCode::kInvalidArgument);
+  }
+  EXPECT_EQ(AddTarget({.name = "iqn.c", .access = {.chap = good}}).code(), ErrorCode::kOk);
+}
+
+TEST_P(IscsiServer, AsksNewLoginsForNewCredentialsAndLeavesOpenSessionsAlone) {
+  const auto early = OpenSession({.initiator = "iqn.early"});
+  ASSERT_TRUE(server_->SetAccess(kTarget, {.initiators = {"iqn.late"}}).ok());
+  EXPECT_EQ(TryLogin({.initiator = "iqn.early", .isid_qualifier = 2}),
+            LoginStatus::kAuthorizationFailure);
+  EXPECT_EQ(TryLogin({.initiator = "iqn.late"}), LoginStatus::kSuccess);
+  EXPECT_THAT(Discover("iqn.early"), ElementsAre());
+  early->Send(early->Read(0, 1));
+  EXPECT_EQ(ScsiStatusOf(early->Next()), 0);
+
+  ASSERT_TRUE(server_->SetAccess(kTarget, {.chap = ChapCredentials{"u", "twelve-bytes"}}).ok());
+  EXPECT_EQ(TryLogin({.initiator = "iqn.late"}), LoginStatus::kAuthenticationFailure);
+  EXPECT_EQ(server_->SetAccess("iqn.none", {}).code(), ErrorCode::kNotFound);
+}
+
+TEST_P(IscsiServer, OffersEveryTargetOnPortalsOpenedBeforeItAndAfter) {
+  const std::string first = address_;
+  address_ = server_->Listen("127.0.0.1:0").value();
+  ASSERT_NE(address_, first);
+  ASSERT_TRUE(AddTarget({.name = "iqn.2026-11.io.aurochs:younger"}).ok());
+  for (const std::string& portal : {first, address_}) {
+    address_ = portal;
+    EXPECT_THAT(Discover(), ElementsAre(kTarget, "iqn.2026-11.io.aurochs:younger"));
+    EXPECT_EQ(TryLogin({.target = "iqn.2026-11.io.aurochs:younger"}), LoginStatus::kSuccess);
+  }
 }
 
 TEST_P(IscsiServer, NamesTheAddressThatIsTaken) {
@@ -152,6 +198,44 @@ TEST_P(IscsiServer, RefusesMoreSessionsThanATargetTakes) {
   initiators.pop_back();
   AwaitSessions(kSessionsPerTargetMax - 1);
   EXPECT_EQ(TryLogin({.isid_qualifier = 200}), LoginStatus::kSuccess);
+}
+
+TEST_P(IscsiServer, ClosesConnectionsBeyondItsLimitAndServesOnTheOthers) {
+  rlimit files{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &files), 0);
+  files.rlim_cur = files.rlim_max;  // both ends of every connection are in this process
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &files), 0);
+  ASSERT_GT(files.rlim_cur, 2 * kConnectionsMax + 100);
+
+  const auto session = OpenSession();
+  std::vector<std::unique_ptr<Initiator>> half_open;
+  for (uint32_t i = 1; i < kConnectionsMax; ++i) {
+    half_open.push_back(std::make_unique<Initiator>(address_));
+  }
+  Initiator refused(address_);
+  EXPECT_FALSE(refused.Receive().has_value());
+  session->Send(session->Read(0, 1));
+  EXPECT_EQ(ScsiStatusOf(session->Next()), 0);
+
+  half_open.clear();
+  AwaitPlaceForAnotherLogin();
+}
+
+TEST_P(IscsiServer, AnswersAThousandLoginsAtOnce) {
+  std::vector<std::unique_ptr<Initiator>> initiators;
+  for (uint32_t i = 0; i < 1000; ++i) initiators.push_back(std::make_unique<Initiator>(address_));
+  uint32_t let_in = 0;
+  uint32_t refused = 0;
+  for (uint32_t i = 0; i < initiators.size(); ++i) {
+    const LoginStatus status = initiators[i]->LoginTo(
+        {.initiator = "iqn.crowd-" + std::to_string(i), .isid_qualifier = 1});
+    ++(status == LoginStatus::kSuccess ? let_in : refused);
+    if (status != LoginStatus::kSuccess) {
+      EXPECT_EQ(status, LoginStatus::kOutOfResources);
+    }
+  }
+  EXPECT_EQ(let_in, kSessionsPerTargetMax);
+  EXPECT_EQ(refused, 1000 - kSessionsPerTargetMax);
 }
 
 TEST_P(IscsiServer, ReplacesASessionOnlyWhenItsTasksCanChangeNothingAnyMore) {
@@ -243,6 +327,20 @@ TEST_P(IscsiServer, ClosesAConnectionThatDoesNotLogInInTime) {
   EXPECT_TRUE(initiator.ReceiveToEnd().empty());
 }
 
+TEST_P(IscsiServer, ClosesAConnectionThatStopsHalfwayThroughItsLogin) {
+  StartServer({.login_ms = 20});
+  Initiator initiator(address_);
+  std::string names;
+  AppendPair(names, "InitiatorName", "iqn.half");
+  AppendPair(names, "TargetName", kTarget);
+  Bhs request(Opcode::kLoginRequest, 0);  // security stage, and no wish to leave it
+  request.SetU8(field::kOpcode, static_cast<uint8_t>(Opcode::kLoginRequest) | kImmediateFlag);
+  initiator.Send(request, names);
+  const auto answers = initiator.ReceiveToEnd();
+  ASSERT_EQ(answers.size(), 1u);
+  EXPECT_EQ(answers[0].bhs.U16(field::kLoginStatus), 0);
+}
+
 TEST_P(IscsiServer, AsksASilentInitiatorAndDropsItIfItDoesNotAnswer) {
   StartServer({.nop_idle_ms = 20, .nop_timeout_ms = 20});
   Initiator initiator(address_);
@@ -329,7 +427,8 @@ TEST_P(IscsiTaskManagement, AnswersAnAbortOnlyWhenTheTaskCanChangeNothingAnyMore
     const Pdu answer = initiator_->Next();
     EXPECT_EQ(answer.bhs.itt(), request.itt()) << static_cast<int>(function);
     EXPECT_EQ(ResponseOf(answer), TaskManagementResponse::kComplete);
-    ExpectPongNext(*initiator_);  // The aborted write is never answered.
+    ExpectPongNext(*initiator_);        // The aborted write is never answered.
+    initiator_->ClearUnitAttentions();  // A reset leaves one, to whoever asked for it too.
   }
 }
 
@@ -393,6 +492,20 @@ TEST_P(IscsiTaskManagement, DropsEverySessionAfterAColdReset) {
   EXPECT_TRUE(initiator_->ReceiveToEnd().empty());
   EXPECT_TRUE(other_->ReceiveToEnd().empty());
   AwaitSessions(0);
+}
+
+TEST_P(IscsiTaskManagement, CountsATaskThatNeverCameAsReceivedWhenItIsAborted) {
+  const Bhs lost = initiator_->Read(0, 1);
+  const Bhs read = initiator_->Read(8, 1);
+  initiator_->Send(read);  // waits for the one before it
+  Bhs abort = initiator_->TaskManagement(Function::kAbortTask, kLun1, lost.itt());
+  abort.SetU32(field::kRefCmdSn, lost.U32(field::kCmdSn));
+  initiator_->Send(abort);
+  EXPECT_EQ(ResponseOf(initiator_->Next()), TaskManagementResponse::kComplete);
+  EXPECT_EQ(initiator_->Next().bhs.itt(), read.itt());
+  initiator_->Send(lost);  // late, and not wanted any more
+  initiator_->Send(abort);
+  EXPECT_EQ(ResponseOf(initiator_->Next()), TaskManagementResponse::kTaskDoesNotExist);
 }
 
 TEST_P(IscsiTaskManagement, SurvivesThatTheAskingInitiatorVanishes) {
