@@ -14,10 +14,10 @@ namespace {
 constexpr size_t kReplyIovecsMax = 2 * kNbdRequestsInFlightMax;
 static_assert(kReplyIovecsMax <= kIovecsMax);
 
-RequestRules RulesOf(const Agreement& agreement) {
+RequestRules RulesOf(Agreement& agreement) {
   return {.read_only = agreement.chosen.read_only,
-          .structured_replies = agreement.structured_replies,
-          .allocation_context = agreement.allocation_context};
+          .replies = agreement.replies,
+          .contexts = std::move(agreement.contexts)};
 }
 
 }  // namespace

@@ -12,7 +12,8 @@ Export::Export(ExportConfig config, BlockDevice& device, EventLoop& loop,
       device_(device),
       loop_(loop),
       events_(std::move(events)),
-      info_(device.info()) {}
+      info_(device.info()),
+      snapshots_(device.snapshots()) {}
 
 Export::~Export() {
   CHECK(connections_.empty());
@@ -24,6 +25,7 @@ ExportDescription Export::Describe() {
           .description = config_.description,
           .read_only = config_.read_only,
           .info = info_,
+          .snapshots = snapshots_,
           .target = shared_from_this()};
 }
 
@@ -32,6 +34,7 @@ void Export::Open() {
     const auto update = [raw = self.get()](const DeviceInfo& info) {
       std::lock_guard lock(raw->mutex_);
       raw->info_ = info;
+      raw->snapshots_ = raw->device_.snapshots();
     };
     self->info_observer_ = self->device_.AddInfoObserver(update);
     update(self->device_.info());

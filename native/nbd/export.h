@@ -51,7 +51,8 @@ class Export : public std::enable_shared_from_this<Export> {
   const std::shared_ptr<const Server::Events> events_;
 
   std::mutex mutex_;
-  DeviceInfo info_;      // Guarded by mutex_. A copy for other threads.
+  DeviceInfo info_;  // Guarded by mutex_. A copy for other threads, as is the next.
+  std::shared_ptr<const SnapshotNames> snapshots_;
   bool is_open_ = true;  // Guarded by mutex_. While true, loop_ may be posted to.
 
   // On the device's loop.

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "block/block_device.h"
+#include "nbd/spec.h"
 
 namespace aurochs::nbd {
 
@@ -17,7 +18,9 @@ struct ExportDescription {
   std::string name;
   std::string description;
   bool read_only = false;
-  DeviceInfo info;                 // as of now; the device may grow later
+  DeviceInfo info;  // as of now; the device may grow later
+  // Likewise; never null.
+  std::shared_ptr<const SnapshotNames> snapshots = std::make_shared<const SnapshotNames>();
   std::shared_ptr<Export> target;  // for the server; the handshake only carries it
 };
 
@@ -32,6 +35,6 @@ class ExportCatalog {
 };
 
 // proto.md, "Transmission flags": what the export can do, truthfully.
-uint16_t TransmissionFlagsFor(const ExportDescription& chosen, bool structured_replies);
+uint16_t TransmissionFlagsFor(const ExportDescription& chosen, ReplyStyle replies);
 
 }  // namespace aurochs::nbd

@@ -9,19 +9,6 @@
 namespace aurochs::nbd {
 namespace {
 
-constexpr std::string_view kBaseNamespace = "base:";
-constexpr std::string_view kAllocationContext = "base:allocation";
-
-// Whether one of the queries of LIST (with wildcard) or SET (without) means base:allocation. What
-// belongs to other namespaces is ignored, as it must be.
-bool AsksForAllocation(const MetaContextQuery& query, Option option) {
-  const bool listing = option == Option::kListMetaContext;
-  if (listing && query.queries.empty()) return true;
-  return std::any_of(query.queries.begin(), query.queries.end(), [&](std::string_view one) {
-    return one == kAllocationContext || (listing && one == kBaseNamespace);
-  });
-}
-
 std::string UnknownExport(std::string_view name) {
   return "no export is named \"" + std::string(name.substr(0, 256)) + "\"";
 }
@@ -49,8 +36,8 @@ Handshake::Outcome Handshake::Consume(Bytes& input, Output& output) {
 
 void Handshake::TlsStarted() {
   tls_active_ = true;
-  structured_replies_ = false;
-  allocation_context_of_.reset();
+  replies_ = ReplyStyle::kSimple;
+  SelectNoContexts();
 }
 
 Handshake::Outcome Handshake::ConsumeClientFlags(Bytes& input) {
@@ -107,11 +94,11 @@ Handshake::Outcome Handshake::HandleOption(Option option, Bytes data, Output& ou
     case Option::kStartTls: return HandleStartTls(data, output);
     case Option::kInfo:
     case Option::kGo: return HandleInfoOrGo(option, data, output);
-    case Option::kStructuredReply: return HandleStructuredReply(data, output);
+    case Option::kStructuredReply:
+    case Option::kExtendedHeaders: return HandleReplyStyle(option, data, output);
     case Option::kListMetaContext:
     case Option::kSetMetaContext: return HandleMetaContext(option, data, output);
-    case Option::kPeekExport:
-    case Option::kExtendedHeaders: break;
+    case Option::kPeekExport: break;
   }
   // Reached also by numbers that are no enumerator: the client may send any.
   AppendError(output, option, OptionReply::kErrUnsup, "this server does not know the option");
@@ -121,11 +108,12 @@ Handshake::Outcome Handshake::HandleOption(Option option, Bytes data, Output& ou
 Handshake::Outcome Handshake::HandleExportName(Bytes data, Output& output) {
   const std::string_view name(reinterpret_cast<const char*>(data.data()), data.size());
   const auto chosen = catalog_.Find(name);
-  if (!chosen) return Outcome::kClose;
+  // A client that speaks extended headers must use GO.
+  if (!chosen || replies_ == ReplyStyle::kExtended) return Outcome::kClose;
 
   Agree(*chosen);
   AppendU64(output, chosen->info.size_bytes);
-  AppendU16(output, TransmissionFlagsFor(*chosen, structured_replies_));
+  AppendU16(output, FlagsFor(*chosen));
   if (!no_zeroes_) output.resize(output.size() + kExportNameReservedBytes);
   return Outcome::kTransmission;
 }
@@ -166,7 +154,7 @@ Handshake::Outcome Handshake::HandleInfoOrGo(Option option, Bytes data, Output& 
     return Outcome::kAnswered;
   }
 
-  AppendInfoExport(output, option, *chosen, structured_replies_);
+  AppendInfoExport(output, option, *chosen, FlagsFor(*chosen));
   // Unasked too: our smallest block is not the default, so a client does well to hear of it.
   AppendInfoBlockSize(output, option, chosen->info);
   if (query->wants_name) AppendInfoText(output, option, InfoType::kName, chosen->name);
@@ -179,25 +167,32 @@ Handshake::Outcome Handshake::HandleInfoOrGo(Option option, Bytes data, Output& 
   return Outcome::kTransmission;
 }
 
-Handshake::Outcome Handshake::HandleStructuredReply(Bytes data, Output& output) {
+// Extended headers take precedence over structured replies, whichever is asked for first.
+Handshake::Outcome Handshake::HandleReplyStyle(Option option, Bytes data, Output& output) {
+  const bool extended = option == Option::kExtendedHeaders;
   if (!data.empty()) {
-    AppendError(output, Option::kStructuredReply, OptionReply::kErrInvalid,
-                "STRUCTURED_REPLY has no data");
+    AppendError(output, option, OptionReply::kErrInvalid, "this option has no data");
     return Outcome::kAnswered;
   }
-  structured_replies_ = true;
-  AppendAck(output, Option::kStructuredReply);
+  if (!extended && replies_ == ReplyStyle::kExtended) {
+    AppendError(output, option, OptionReply::kErrExtHeaderReqd, "extended headers are in use");
+    return Outcome::kAnswered;
+  }
+  replies_ = extended ? ReplyStyle::kExtended : ReplyStyle::kStructured;
+  AppendAck(output, option);
   return Outcome::kAnswered;
 }
 
 Handshake::Outcome Handshake::HandleMetaContext(Option option, Bytes data, Output& output) {
   // A SET replaces what an earlier one selected even when it fails.
-  if (option == Option::kSetMetaContext) allocation_context_of_.reset();
+  const bool selecting = option == Option::kSetMetaContext;
+  if (selecting) SelectNoContexts();
 
   const auto query = DecodeMetaContextQuery(data);
-  if (!query || !structured_replies_) {
+  if (!query || replies_ == ReplyStyle::kSimple) {
     AppendError(output, option, OptionReply::kErrInvalid,
-                query ? "negotiate structured replies first" : "lengths in the data do not add up");
+                query ? "negotiate structured replies or extended headers first"
+                      : "lengths in the data do not add up");
     return Outcome::kAnswered;
   }
   const auto chosen = catalog_.Find(query->name);
@@ -205,20 +200,44 @@ Handshake::Outcome Handshake::HandleMetaContext(Option option, Bytes data, Outpu
     AppendError(output, option, OptionReply::kErrUnknown, UnknownExport(query->name));
     return Outcome::kAnswered;
   }
-
-  if (AsksForAllocation(*query, option)) {
-    const bool selecting = option == Option::kSetMetaContext;
-    if (selecting) allocation_context_of_ = chosen->name;
-    AppendMetaContext(output, option, selecting ? kAllocationContextId : 0, kAllocationContext);
+  auto selected = selecting ? SelectContexts(*chosen, query->queries) : std::nullopt;
+  if (query->too_many || (selecting && !selected)) {
+    AppendError(output, option, OptionReply::kErrTooBig, "these are too many contexts");
+    return Outcome::kAnswered;
+  }
+  if (selecting) {
+    contexts_of_ = chosen->name;
+    contexts_ = std::move(*selected);
+    for (const MetaContext& one : contexts_) AppendMetaContext(output, option, one.id, one.name);
+  } else {
+    for (const std::string& name : ListContexts(*chosen, query->queries)) {
+      AppendMetaContext(output, option, 0, name);
+    }
   }
   AppendAck(output, option);
   return Outcome::kAnswered;
 }
 
+void Handshake::SelectNoContexts() {
+  contexts_of_.clear();
+  contexts_.clear();
+}
+
+std::span<const MetaContext> Handshake::ContextsOf(const ExportDescription& chosen) const {
+  if (contexts_of_ != chosen.name) return {};
+  return contexts_;
+}
+
+uint16_t Handshake::FlagsFor(const ExportDescription& chosen) const {
+  const bool can_choose = replies_ == ReplyStyle::kExtended && !ContextsOf(chosen).empty();
+  return TransmissionFlagsFor(chosen, replies_) | (can_choose ? kFlagBlockStatusPayload : 0);
+}
+
 void Handshake::Agree(const ExportDescription& chosen) {
+  const auto contexts = ContextsOf(chosen);
   agreement_.chosen = chosen;
-  agreement_.structured_replies = structured_replies_;
-  agreement_.allocation_context = allocation_context_of_ == chosen.name;
+  agreement_.replies = replies_;
+  agreement_.contexts.assign(contexts.begin(), contexts.end());
 }
 
 }  // namespace aurochs::nbd

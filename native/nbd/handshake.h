@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "nbd/export_catalog.h"
+#include "nbd/meta_context.h"
 #include "nbd/spec.h"
 
 namespace aurochs::nbd {
@@ -25,8 +26,8 @@ enum class TlsMode : uint8_t { kOff, kOptional, kRequired };
 // What both sides agreed on for transmission.
 struct Agreement {
   ExportDescription chosen;
-  bool structured_replies = false;
-  bool allocation_context = false;  // base:allocation may be asked for
+  ReplyStyle replies = ReplyStyle::kSimple;
+  std::vector<MetaContext> contexts;  // that BLOCK_STATUS tells of
 };
 
 class Handshake {
@@ -66,8 +67,12 @@ class Handshake {
   Outcome HandleList(Bytes data, Output& output);
   Outcome HandleStartTls(Bytes data, Output& output);
   Outcome HandleInfoOrGo(Option option, Bytes data, Output& output);
-  Outcome HandleStructuredReply(Bytes data, Output& output);
+  Outcome HandleReplyStyle(Option option, Bytes data, Output& output);
   Outcome HandleMetaContext(Option option, Bytes data, Output& output);
+  void SelectNoContexts();
+  // Those that were selected for this export.
+  std::span<const MetaContext> ContextsOf(const ExportDescription& chosen) const;
+  uint16_t FlagsFor(const ExportDescription& chosen) const;
   void Agree(const ExportDescription& chosen);
 
   const ExportCatalog& catalog_;
@@ -76,8 +81,9 @@ class Handshake {
   bool fixed_newstyle_ = false;
   bool no_zeroes_ = false;
   bool tls_active_ = false;
-  bool structured_replies_ = false;
-  std::optional<std::string> allocation_context_of_;  // name of the export it was selected for
+  ReplyStyle replies_ = ReplyStyle::kSimple;
+  std::string contexts_of_;  // name of the export that the contexts were selected for
+  std::vector<MetaContext> contexts_;
 
   uint32_t options_taken_ = 0;
   // An option that is too long to be looked at: how much of its data is still to come.

@@ -16,7 +16,7 @@ constexpr size_t kReceiveBytes = 4 * kKiB;
 
 Negotiation::Negotiation(EventLoop& loop, UniqueFd socket, ConnectionRegistry::Ticket ticket,
                          const ExportCatalog& catalog, std::shared_ptr<const TlsContext> tls,
-                         TlsMode tls_mode, OnEnd on_end)
+                         TlsMode tls_mode, uint32_t timeout_ms, OnEnd on_end)
     : loop_(loop),
       stream_(CreatePlainStream(std::move(socket))),
       ticket_(std::move(ticket)),
@@ -27,7 +27,7 @@ Negotiation::Negotiation(EventLoop& loop, UniqueFd socket, ConnectionRegistry::T
       timeout_(loop_, [this] { End(nullptr); }),
       read_on_(loop_, [this] { OnReadable(); }) {
   handshake_.Greet(output_);
-  timeout_.Start(kHandshakeTimeoutMs);
+  timeout_.Start(timeout_ms);
 }
 
 void Negotiation::OnReadable() {

@@ -1,5 +1,5 @@
 // Carries one connection through the handshake phase: moves bytes between its socket and the
-// Handshake, starts TLS, and ends what takes longer than kHandshakeTimeoutMs.
+// Handshake, starts TLS, and ends what takes too long.
 //
 // Thread: the listener's loop.
 #pragma once
@@ -33,7 +33,7 @@ class Negotiation final : private FdHandler {
   // `tls` is empty on listeners without it.
   Negotiation(EventLoop& loop, UniqueFd socket, ConnectionRegistry::Ticket ticket,
               const ExportCatalog& catalog, std::shared_ptr<const TlsContext> tls, TlsMode tls_mode,
-              OnEnd on_end);
+              uint32_t timeout_ms, OnEnd on_end);
   ~Negotiation() = default;
   Negotiation(const Negotiation&) = delete;
   Negotiation& operator=(const Negotiation&) = delete;

@@ -47,14 +47,15 @@ std::optional<MetaContextQuery> DecodeMetaContextQuery(std::span<const std::byte
   const auto name = TakeString(reader);
   if (!name || reader.remaining() < 4) return std::nullopt;
 
-  MetaContextQuery query{.name = *name, .queries = {}};
+  MetaContextQuery query{.name = *name};
   const uint32_t count = reader.U32();
   for (uint32_t i = 0; i < count; ++i) {
     const auto one = TakeString(reader);
     if (!one) return std::nullopt;
-    query.queries.push_back(*one);
+    if (query.queries.size() < kNbdContextQueriesMax) query.queries.push_back(*one);
   }
   if (!reader.AtEnd()) return std::nullopt;
+  query.too_many = count > kNbdContextQueriesMax;
   return query;
 }
 
@@ -104,11 +105,11 @@ void AppendServer(OptionOutput& output, const ExportDescription& one) {
 }
 
 void AppendInfoExport(OptionOutput& output, Option option, const ExportDescription& chosen,
-                      bool structured_replies) {
+                      uint16_t transmission_flags) {
   AppendReplyHeader(output, option, OptionReply::kInfo, 12);
   AppendU16(output, static_cast<uint16_t>(InfoType::kExport));
   AppendU64(output, chosen.info.size_bytes);
-  AppendU16(output, TransmissionFlagsFor(chosen, structured_replies));
+  AppendU16(output, transmission_flags);
 }
 
 void AppendInfoText(OptionOutput& output, Option option, InfoType type, std::string_view text) {

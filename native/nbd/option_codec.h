@@ -26,10 +26,11 @@ struct InfoQuery {
 struct MetaContextQuery {
   std::string_view name;
   std::vector<std::string_view> queries;
+  bool too_many = false;
 };
 
 // Nothing if the data is malformed: lengths that lead out of it or leave a rest. The views point
-// into `data`.
+// into `data`. A metadata query keeps kNbdContextQueriesMax of its queries.
 std::optional<InfoQuery> DecodeInfoQuery(std::span<const std::byte> data);
 std::optional<MetaContextQuery> DecodeMetaContextQuery(std::span<const std::byte> data);
 
@@ -49,7 +50,7 @@ void AppendAck(OptionOutput& output, Option option);
 void AppendError(OptionOutput& output, Option option, OptionReply type, std::string_view message);
 void AppendServer(OptionOutput& output, const ExportDescription& one);
 void AppendInfoExport(OptionOutput& output, Option option, const ExportDescription& chosen,
-                      bool structured_replies);
+                      uint16_t transmission_flags);
 void AppendInfoText(OptionOutput& output, Option option, InfoType type, std::string_view text);
 void AppendInfoBlockSize(OptionOutput& output, Option option, const DeviceInfo& info);
 void AppendMetaContext(OptionOutput& output, Option option, uint32_t id, std::string_view name);

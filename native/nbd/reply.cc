@@ -1,68 +1,80 @@
 #include "nbd/reply.h"
 
-#include "base/byte_writer.h"
-
 namespace aurochs::nbd {
 namespace {
 
-// Every reply of ours is one chunk, so that each is also the last one.
-void PutChunkHeader(ByteWriter& writer, ChunkType type, uint64_t cookie, uint32_t payload_bytes) {
-  writer.U32(kStructuredReplyMagic);
-  writer.U16(kReplyFlagDone);
+// Only BLOCK_STATUS is ever answered by several chunks: any other's is also the last one.
+void PutChunkHeader(ByteWriter& writer, ReplyStyle style, ChunkType type,
+                    const RequestHeader& request, uint64_t payload_bytes,
+                    uint16_t flags = kReplyFlagDone) {
+  const bool extended = style == ReplyStyle::kExtended;
+  writer.U32(extended ? kExtendedReplyMagic : kStructuredReplyMagic);
+  writer.U16(flags);
   writer.U16(static_cast<uint16_t>(type));
-  writer.U64(cookie);
-  writer.U32(payload_bytes);
+  writer.U64(request.cookie);
+  if (extended) {
+    writer.U64(request.extent.offset_bytes);
+    writer.U64(payload_bytes);
+  } else {
+    writer.U32(static_cast<uint32_t>(payload_bytes));
+  }
+}
+
+void PutSimpleReply(ByteWriter& writer, const RequestHeader& request, NbdError error) {
+  writer.U32(kSimpleReplyMagic);
+  writer.U32(static_cast<uint32_t>(error));
+  writer.U64(request.cookie);
 }
 
 uint32_t LengthOf(const ReplyHeader& header, const ByteWriter& writer) {
   return static_cast<uint32_t>(header.size() - writer.remaining());
 }
 
+// Structured replies leave a choice where no data follows: a simple reply is shorter than a chunk.
+bool AnswersSimply(ReplyStyle style, const RequestHeader& request, NbdError error) {
+  if (style != ReplyStyle::kStructured) return style == ReplyStyle::kSimple;
+  return error == NbdError::kNone && request.command != Command::kRead;
+}
+
 }  // namespace
 
-uint32_t EncodeSimpleReply(ReplyHeader& into, NbdError error, uint64_t cookie) {
+uint32_t EncodeAnswer(ReplyHeader& into, ReplyStyle style, const RequestHeader& request,
+                      NbdError error) {
   ByteWriter writer(into);
-  writer.U32(kSimpleReplyMagic);
-  writer.U32(static_cast<uint32_t>(error));
-  writer.U64(cookie);
+  if (AnswersSimply(style, request, error)) {
+    PutSimpleReply(writer, request, error);
+  } else if (error == NbdError::kNone) {
+    PutChunkHeader(writer, style, ChunkType::kNone, request, 0);
+  } else {
+    PutChunkHeader(writer, style, ChunkType::kError, request, 6);
+    writer.U32(static_cast<uint32_t>(error));
+    writer.U16(0);  // No message: the error says all that we know.
+  }
   return LengthOf(into, writer);
 }
 
-uint32_t EncodeOffsetData(ReplyHeader& into, uint64_t cookie, const Extent& extent) {
+uint32_t EncodeReadHeader(ReplyHeader& into, ReplyStyle style, const RequestHeader& request) {
   ByteWriter writer(into);
-  PutChunkHeader(writer, ChunkType::kOffsetData, cookie,
-                 static_cast<uint32_t>(8 + extent.length_bytes));
-  writer.U64(extent.offset_bytes);
+  if (style == ReplyStyle::kSimple) {
+    PutSimpleReply(writer, request, NbdError::kNone);
+  } else {
+    PutChunkHeader(writer, style, ChunkType::kOffsetData, request, 8 + request.extent.length_bytes);
+    writer.U64(request.extent.offset_bytes);
+  }
   return LengthOf(into, writer);
 }
 
-uint32_t EncodeNone(ReplyHeader& into, uint64_t cookie) {
-  ByteWriter writer(into);
-  PutChunkHeader(writer, ChunkType::kNone, cookie, 0);
-  return LengthOf(into, writer);
-}
-
-uint32_t EncodeErrorChunk(ReplyHeader& into, NbdError error, uint64_t cookie) {
-  ByteWriter writer(into);
-  PutChunkHeader(writer, ChunkType::kError, cookie, 6);
-  writer.U32(static_cast<uint32_t>(error));
-  writer.U16(0);  // No message: the error says all that we know.
-  return LengthOf(into, writer);
-}
-
-uint32_t EncodeBlockStatus(ReplyHeader& into, uint64_t cookie, uint32_t context_id,
-                           uint32_t descriptor_bytes) {
-  ByteWriter writer(into);
-  PutChunkHeader(writer, ChunkType::kBlockStatus, cookie, 4 + descriptor_bytes);
-  writer.U32(context_id);
-  return LengthOf(into, writer);
-}
-
-void EncodeAllocation(std::span<std::byte> into, std::span<const AllocationRun> runs) {
-  ByteWriter writer(into);
-  for (const AllocationRun& run : runs) {
-    writer.U32(static_cast<uint32_t>(run.length_bytes));
-    writer.U32(run.state == AllocationState::kHole ? kStateHole | kStateZero : 0);
+void PutBlockStatusHeader(ByteWriter& writer, ReplyStyle style, const RequestHeader& request,
+                          uint32_t context_id, size_t count, bool is_last) {
+  const uint16_t flags = is_last ? kReplyFlagDone : 0;
+  if (style == ReplyStyle::kExtended) {
+    PutChunkHeader(writer, style, ChunkType::kBlockStatusExt, request, 8 + uint64_t{count} * 16,
+                   flags);
+    writer.U32(context_id);
+    writer.U32(static_cast<uint32_t>(count));
+  } else {
+    PutChunkHeader(writer, style, ChunkType::kBlockStatus, request, 4 + uint64_t{count} * 8, flags);
+    writer.U32(context_id);
   }
 }
 

@@ -1,32 +1,29 @@
-// The two kinds of reply (proto.md, "Simple reply message", "Structured reply chunk message"). Each
-// function fills what goes before the data and returns its length.
+// The three kinds of reply (proto.md, "Simple reply message", "Structured reply chunk message",
+// "Extended reply chunk message"). Each function fills what goes before the data and returns its
+// length.
 #pragma once
 
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <span>
 
-#include "block/block_device.h"
+#include "base/byte_writer.h"
+#include "nbd/request.h"
 #include "nbd/spec.h"
 
 namespace aurochs::nbd {
 
-// The longest: chunk header and offset of OFFSET_DATA.
-inline constexpr uint32_t kReplyHeaderBytesMax = kChunkHeaderBytes + 8;
+// The longest: extended chunk header and offset of OFFSET_DATA.
+inline constexpr uint32_t kReplyHeaderBytesMax = kExtendedChunkHeaderBytes + 8;
 using ReplyHeader = std::array<std::byte, kReplyHeaderBytesMax>;
 
-uint32_t EncodeSimpleReply(ReplyHeader& into, NbdError error, uint64_t cookie);
-// The data that follows is all that the request asked for.
-uint32_t EncodeOffsetData(ReplyHeader& into, uint64_t cookie, const Extent& extent);
-uint32_t EncodeNone(ReplyHeader& into, uint64_t cookie);
-uint32_t EncodeErrorChunk(ReplyHeader& into, NbdError error, uint64_t cookie);
-// `descriptor_bytes` of descriptors follow.
-uint32_t EncodeBlockStatus(ReplyHeader& into, uint64_t cookie, uint32_t context_id,
-                           uint32_t descriptor_bytes);
-
-inline constexpr uint32_t kBlockDescriptorBytes = 8;
-// Fills one descriptor of base:allocation for each run.
-void EncodeAllocation(std::span<std::byte> into, std::span<const AllocationRun> runs);
+// All of an answer without data: an error, or that the request is done.
+uint32_t EncodeAnswer(ReplyHeader& into, ReplyStyle style, const RequestHeader& request,
+                      NbdError error);
+// What goes before the data of a READ. All that it asked for follows.
+uint32_t EncodeReadHeader(ReplyHeader& into, ReplyStyle style, const RequestHeader& request);
+// What goes before `count` descriptors of one context. At most kReplyHeaderBytesMax.
+void PutBlockStatusHeader(ByteWriter& writer, ReplyStyle style, const RequestHeader& request,
+                          uint32_t context_id, size_t count, bool is_last);
 
 }  // namespace aurochs::nbd

@@ -20,8 +20,10 @@ namespace {
 
 class ServerImpl final : public Server, public ExportCatalog {
  public:
-  ServerImpl(EventLoop& loop, Events events)
-      : loop_(loop), events_(std::make_shared<const Events>(std::move(events))) {}
+  ServerImpl(EventLoop& loop, Events events, uint32_t handshake_timeout_ms)
+      : loop_(loop),
+        events_(std::make_shared<const Events>(std::move(events))),
+        handshake_timeout_ms_(handshake_timeout_ms) {}
   ~ServerImpl() override { CHECK(listeners_.empty() && negotiations_.empty() && exports_.empty()); }
 
   Result<std::string> Listen(const std::string& address, std::optional<TlsConfig> tls) override;
@@ -50,6 +52,7 @@ class ServerImpl final : public Server, public ExportCatalog {
 
   EventLoop& loop_;
   const std::shared_ptr<const Events> events_;
+  const uint32_t handshake_timeout_ms_;
   const std::shared_ptr<ConnectionRegistry> registry_ = std::make_shared<ConnectionRegistry>();
 
   mutable std::mutex mutex_;
@@ -174,7 +177,7 @@ void ServerImpl::OnAccept(UniqueFd socket, std::string peer_address, const TlsPo
   if (!ticket) return;  // kConnectionsMax: the client sees the connection close and may try again.
   auto negotiation = std::make_unique<Negotiation>(
       loop_, std::move(socket), std::move(ticket), *this, tls.context, tls.mode,
-      [this](Negotiation& ended, std::unique_ptr<Handover> handover) {
+      handshake_timeout_ms_, [this](Negotiation& ended, std::unique_ptr<Handover> handover) {
         OnNegotiated(ended, std::move(handover));
       });
   Negotiation& started = *negotiation;
@@ -211,8 +214,9 @@ void ServerImpl::FinishClose() {
 
 }  // namespace
 
-std::unique_ptr<Server> Server::Create(EventLoop& listener_loop, Events events) {
-  return std::make_unique<ServerImpl>(listener_loop, std::move(events));
+std::unique_ptr<Server> Server::Create(EventLoop& listener_loop, Events events,
+                                       uint32_t handshake_timeout_ms) {
+  return std::make_unique<ServerImpl>(listener_loop, std::move(events), handshake_timeout_ms);
 }
 
 }  // namespace aurochs::nbd

@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "base/limits.h"
 #include "base/status.h"
 #include "block/block_device.h"
 #include "io/event_loop.h"
@@ -45,7 +46,9 @@ class Server {
     std::function<void(const ConnectionInfo&)> connection_closed;
   };
 
-  static std::unique_ptr<Server> Create(EventLoop& listener_loop, Events events);
+  // Tests are less patient with clients that do not get through the handshake.
+  static std::unique_ptr<Server> Create(EventLoop& listener_loop, Events events,
+                                        uint32_t handshake_timeout_ms = kHandshakeTimeoutMs);
   virtual ~Server() = default;  // Only after Close.
 
   // "HOST:PORT" or "unix:PATH". TLS applies to TCP listeners only. A stale socket file that nobody

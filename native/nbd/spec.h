@@ -1,5 +1,6 @@
-// Names and numbers of the NBD protocol, as the NBD project's doc/proto.md has them. The names are
-// the document's, without the prefix NBD_.
+// Names and numbers of the NBD protocol, as the NBD project's doc/proto.md has them, and of its
+// extension EXTENDED_HEADERS, as doc/proto.md of the branch extension-ext-header has them. The
+// names are the document's, without the prefix NBD_.
 #pragma once
 
 #include <cstdint>
@@ -32,7 +33,7 @@ enum class Option : uint32_t {
   kStructuredReply = 8,
   kListMetaContext = 9,
   kSetMetaContext = 10,
-  kExtendedHeaders = 11,  // experimental
+  kExtendedHeaders = 11,
 };
 
 enum class OptionReply : uint32_t {
@@ -49,6 +50,7 @@ enum class OptionReply : uint32_t {
   kErrShutdown = 0x80000007,
   kErrBlockSizeReqd = 0x80000008,
   kErrTooBig = 0x80000009,
+  kErrExtHeaderReqd = 0x8000000a,
 };
 
 enum class InfoType : uint16_t {
@@ -70,15 +72,24 @@ inline constexpr uint16_t kFlagSendDf = 1 << 7;
 inline constexpr uint16_t kFlagCanMultiConn = 1 << 8;
 inline constexpr uint16_t kFlagSendCache = 1 << 10;
 inline constexpr uint16_t kFlagSendFastZero = 1 << 11;
+inline constexpr uint16_t kFlagBlockStatusPayload = 1 << 12;
 
 // -- Transmission
+// Which replies were negotiated. Extended ones come with extended requests, and with 64-bit lengths
+// in both.
+enum class ReplyStyle : uint8_t { kSimple, kStructured, kExtended };
+
 inline constexpr uint32_t kRequestMagic = 0x25609513;
+inline constexpr uint32_t kExtendedRequestMagic = 0x21e41c71;
 inline constexpr uint32_t kSimpleReplyMagic = 0x67446698;
 inline constexpr uint32_t kStructuredReplyMagic = 0x668e33ef;
+inline constexpr uint32_t kExtendedReplyMagic = 0x6e8a278c;
 
 inline constexpr uint32_t kRequestHeaderBytes = 28;
+inline constexpr uint32_t kExtendedRequestHeaderBytes = 32;
 inline constexpr uint32_t kSimpleReplyBytes = 16;
 inline constexpr uint32_t kChunkHeaderBytes = 20;
+inline constexpr uint32_t kExtendedChunkHeaderBytes = 32;
 
 enum class Command : uint16_t {
   kRead = 0,
@@ -96,6 +107,7 @@ inline constexpr uint16_t kCommandFlagNoHole = 1 << 1;
 inline constexpr uint16_t kCommandFlagDf = 1 << 2;
 inline constexpr uint16_t kCommandFlagReqOne = 1 << 3;
 inline constexpr uint16_t kCommandFlagFastZero = 1 << 4;
+inline constexpr uint16_t kCommandFlagPayloadLen = 1 << 5;
 
 inline constexpr uint16_t kReplyFlagDone = 1 << 0;
 
@@ -104,14 +116,19 @@ enum class ChunkType : uint16_t {
   kOffsetData = 1,
   kOffsetHole = 2,
   kBlockStatus = 5,
+  kBlockStatusExt = 6,
   kError = 0x8001,
   kErrorOffset = 0x8002,
 };
 
-// Metadata context base:allocation, and the id that it has in our replies.
-inline constexpr uint32_t kAllocationContextId = 1;
+// Of metadata context base:allocation.
 inline constexpr uint32_t kStateHole = 1 << 0;
 inline constexpr uint32_t kStateZero = 1 << 1;
+
+// Of our metadata contexts aurochs:dirty/<snapshot> (docs/nbd-support.md).
+inline constexpr uint32_t kStateDirty = 1 << 0;
+inline constexpr uint32_t kStateDirtyZero = 1 << 1;
+inline constexpr uint32_t kStateSnapshotGone = 1 << 2;
 
 // "Error values"
 enum class NbdError : uint32_t {

@@ -11,7 +11,7 @@ namespace aurochs::nbd {
 namespace {
 
 // The longest message that is kept whole in a receive buffer.
-constexpr size_t kMessageInPlaceBytesMax = kRequestHeaderBytes + kNbdWriteInPlaceBytesMax;
+constexpr size_t kMessageInPlaceBytesMax = kExtendedRequestHeaderBytes + kNbdWriteInPlaceBytesMax;
 static_assert(kNbdReceiveBufferBytes >= 2 * kMessageInPlaceBytesMax);
 
 // What a header-only receive takes while large writes arrive: the next header and little more, so
@@ -21,7 +21,11 @@ constexpr size_t kHeaderReceiveBytes = 512;
 }  // namespace
 
 Transmission::Transmission(BlockDevice& device, RequestRules rules, Observer& observer)
-    : device_(device), rules_(rules), observer_(observer), pool_(BufferPool::OfThisThread()) {}
+    : device_(device),
+      rules_(std::move(rules)),
+      header_bytes_(RequestHeaderBytes(rules_.replies)),
+      observer_(observer),
+      pool_(BufferPool::OfThisThread()) {}
 
 Transmission::~Transmission() {
   CHECK(in_device_ == 0);
@@ -74,7 +78,7 @@ void Transmission::CloseInput() {
   input_closed_ = true;
   // Requests of which a part has not arrived are as if they had never been sent.
   if (large_write_ != nullptr) FreeRequest(*std::exchange(large_write_, nullptr));
-  if (refused_write_ != nullptr) FreeRequest(*std::exchange(refused_write_, nullptr));
+  if (refused_ != nullptr) FreeRequest(*std::exchange(refused_, nullptr));
   parsed_ = filled_;
 }
 
@@ -85,12 +89,11 @@ void Transmission::TakeRequests() {
 }
 
 bool Transmission::TakeNext() {
-  if (refused_write_ != nullptr) return SkipRefusedPayload();
-  if (filled_ - parsed_ < kRequestHeaderBytes) return false;
+  if (refused_ != nullptr) return SkipRefusedPayload();
+  if (filled_ - parsed_ < header_bytes_) return false;
 
-  const auto bytes =
-      std::span<const std::byte>(receiving_->memory.data() + parsed_, kRequestHeaderBytes);
-  const auto header = DecodeRequestHeader(bytes.first<kRequestHeaderBytes>());
+  const auto header =
+      DecodeRequestHeader({receiving_->memory.data() + parsed_, header_bytes_}, rules_.replies);
   if (!header || header->command == Command::kDisc) {
     CloseInput();
     return false;
@@ -99,18 +102,23 @@ bool Transmission::TakeNext() {
     at_limit_ = true;
     return false;
   }
-  if (header->HasPayload()) return TakeWrite(*header);
+  if (header->payload_bytes > 0) return TakeWithPayload(*header);
 
   large_writes_expected_ = false;
-  parsed_ += kRequestHeaderBytes;
-  Request& request = NewRequest(*header);
-  const NbdError error = JudgeRequest(*header, rules_, device_);
+  parsed_ += header_bytes_;
+  Take(*header);
+  return true;
+}
+
+// A request whose payload, if it had one, has been taken.
+void Transmission::Take(const RequestHeader& header) {
+  Request& request = NewRequest(header);
+  const NbdError error = JudgeRequest(header, rules_, device_);
   if (error != NbdError::kNone) {
     Answer(request, error);
   } else {
     Start(request);
   }
-  return true;
 }
 
 bool Transmission::SkipRefusedPayload() {
@@ -118,26 +126,44 @@ bool Transmission::SkipRefusedPayload() {
   parsed_ += passed;
   skip_bytes_ -= passed;
   if (skip_bytes_ > 0) return false;
-  Request& refused = *std::exchange(refused_write_, nullptr);
+  Request& refused = *std::exchange(refused_, nullptr);
   Queue(refused);
   return true;
 }
 
-bool Transmission::TakeWrite(const RequestHeader& header) {
-  const size_t length_bytes = header.extent.length_bytes;
-  const size_t available_bytes = filled_ - parsed_ - kRequestHeaderBytes;
+bool Transmission::TakeStatusPayload(const RequestHeader& header) {
+  const auto payload_bytes = static_cast<size_t>(header.payload_bytes);
+  if (filled_ - parsed_ - header_bytes_ < payload_bytes) return false;
+  const std::byte* payload = receiving_->memory.data() + parsed_ + header_bytes_;
+  parsed_ += header_bytes_ + payload_bytes;
+  RequestHeader decoded = header;
+  if (DecodeStatusPayload({payload, payload_bytes}, rules_.contexts, &decoded)) {
+    Take(decoded);
+  } else {
+    Answer(NewRequest(header), NbdError::kEinval);
+  }
+  return true;
+}
+
+bool Transmission::TakeWithPayload(const RequestHeader& header) {
+  if (header.command == Command::kBlockStatus && header.payload_bytes <= kStatusPayloadBytesMax) {
+    return TakeStatusPayload(header);
+  }
+  const size_t available_bytes = filled_ - parsed_ - header_bytes_;
   const NbdError error = JudgeRequest(header, rules_, device_);
   if (error != NbdError::kNone) {
-    parsed_ += kRequestHeaderBytes;
+    parsed_ += header_bytes_;
     Refuse(NewRequest(header), error);
     return true;
   }
+  CHECK(header.command == Command::kWrite);  // No other may have a payload.
+  const size_t length_bytes = header.payload_bytes;
 
   const bool complete = available_bytes >= length_bytes;
   if (!complete && length_bytes <= kNbdWriteInPlaceBytesMax) return false;
 
   large_writes_expected_ = length_bytes > kNbdWriteInPlaceBytesMax;
-  parsed_ += kRequestHeaderBytes;
+  parsed_ += header_bytes_;
   Request& request = NewRequest(header);
   if (!complete) {
     ReceiveLargeWrite(request, available_bytes);
@@ -173,7 +199,10 @@ bool Transmission::HasRoomFor(const RequestHeader& header) const {
   if (in_flight_ == 0) return true;
   if (in_flight_ >= kNbdRequestsInFlightMax) return false;
   const bool has_data = header.command == Command::kRead || header.command == Command::kWrite;
-  const uint64_t bytes = has_data ? header.extent.length_bytes : 0;
+  const bool has_status = header.command == Command::kBlockStatus;
+  const uint64_t bytes = has_data     ? header.extent.length_bytes
+                         : has_status ? kBlockStatusBytesMax
+                                      : 0;
   return bytes > kRequestBytesMax  // It will be refused.
          || pinned_bytes_ + bytes <= kConnectionBufferBytesMax;
 }
@@ -206,13 +235,11 @@ bool Transmission::MakeReceiveRoom() {
   return true;
 }
 
-// Answers a write whose payload will be passed over first.
+// Answers a request whose payload will be passed over first.
 void Transmission::Refuse(Request& request, NbdError error) {
-  request.reply_bytes = rules_.structured_replies
-                            ? EncodeErrorChunk(request.reply, error, request.header.cookie)
-                            : EncodeSimpleReply(request.reply, error, request.header.cookie);
-  refused_write_ = &request;
-  skip_bytes_ = request.header.extent.length_bytes;
+  request.reply_bytes = EncodeAnswer(request.reply, rules_.replies, request.header, error);
+  refused_ = &request;
+  skip_bytes_ = request.header.payload_bytes;
 }
 
 // -- Execution
@@ -246,14 +273,14 @@ void Transmission::StartRead(Request& request) {
 }
 
 void Transmission::StartBlockStatus(Request& request) {
-  request.query = std::make_unique<AllocationQuery>();
-  AllocationQuery& query = *request.query;
-  query.extent = request.header.extent;
-  query.runs_max = request.header.Has(kCommandFlagReqOne) ? 1 : kNbdBlockStatusExtentsMax;
-  query.complete = &Transmission::OnQueryComplete;
-  query.owner = &request;
+  if (!AllocateBuffer(request, kBlockStatusBytesMax)) {
+    Answer(request, NbdError::kEnomem);
+    return;
+  }
+  request.status = std::make_unique<BlockStatus>(device_, rules_.replies, rules_.contexts,
+                                                 request.header, request.buffer.bytes());
   ++in_device_;
-  device_.Submit(&query);
+  request.status->Start(&Transmission::OnBlockStatus, &request);
 }
 
 void Transmission::Submit(Request& request, IoOp op) {
@@ -275,9 +302,9 @@ void Transmission::OnIoComplete(IoRequest* io, ErrorCode result) {
   request.owner->Complete(request, result);
 }
 
-void Transmission::OnQueryComplete(AllocationQuery* query, ErrorCode result) {
-  auto& request = *static_cast<Request*>(query->owner);
-  request.owner->CompleteBlockStatus(request, result);
+void Transmission::OnBlockStatus(void* request, ErrorCode result) {
+  auto& ended = *static_cast<Request*>(request);
+  ended.owner->CompleteBlockStatus(ended, result);
 }
 
 void Transmission::Complete(Request& request, ErrorCode result) {
@@ -293,21 +320,14 @@ void Transmission::Complete(Request& request, ErrorCode result) {
 void Transmission::CompleteBlockStatus(Request& request, ErrorCode result) {
   CHECK(in_device_ > 0);
   --in_device_;
-  const auto query = std::move(request.query);
+  const auto status = std::move(request.status);
   if (result != ErrorCode::kOk) {
     Answer(request, NbdErrorFor(result));
     return;
   }
-  CHECK(!query->runs.empty() && query->runs.size() <= query->runs_max);
-  const auto descriptor_bytes = static_cast<uint32_t>(query->runs.size() * kBlockDescriptorBytes);
-  if (!AllocateBuffer(request, descriptor_bytes)) {
-    Answer(request, NbdError::kEnomem);
-    return;
-  }
-  EncodeAllocation(request.buffer.bytes(), query->runs);
-  request.reply_bytes = EncodeBlockStatus(request.reply, request.header.cookie,
-                                          kAllocationContextId, descriptor_bytes);
-  request.reply_data_bytes = descriptor_bytes;
+  // All of it, with the headers of its chunks, is in the buffer.
+  request.reply_bytes = 0;
+  request.reply_data_bytes = static_cast<uint32_t>(status->reply_bytes());
   Queue(request);
 }
 
@@ -315,25 +335,12 @@ void Transmission::CompleteBlockStatus(Request& request, ErrorCode result) {
 
 void Transmission::Answer(Request& request, NbdError error) {
   ReleaseBuffers(request);
-  const uint64_t cookie = request.header.cookie;
-  if (!rules_.structured_replies) {
-    request.reply_bytes = EncodeSimpleReply(request.reply, error, cookie);
-  } else if (error != NbdError::kNone) {
-    request.reply_bytes = EncodeErrorChunk(request.reply, error, cookie);
-  } else if (request.header.command == Command::kRead) {
-    request.reply_bytes = EncodeNone(request.reply, cookie);
-  } else {
-    // Shorter than a chunk, and allowed where no data follows.
-    request.reply_bytes = EncodeSimpleReply(request.reply, error, cookie);
-  }
+  request.reply_bytes = EncodeAnswer(request.reply, rules_.replies, request.header, error);
   Queue(request);
 }
 
 void Transmission::AnswerWithData(Request& request) {
-  const RequestHeader& header = request.header;
-  request.reply_bytes = rules_.structured_replies
-                            ? EncodeOffsetData(request.reply, header.cookie, header.extent)
-                            : EncodeSimpleReply(request.reply, NbdError::kNone, header.cookie);
+  request.reply_bytes = EncodeReadHeader(request.reply, rules_.replies, request.header);
   request.reply_data_bytes = static_cast<uint32_t>(request.data.iov_len);
   Queue(request);
 }

@@ -27,6 +27,7 @@
 #include "base/limits.h"
 #include "block/block_device.h"
 #include "block/buffer_pool.h"
+#include "nbd/block_status.h"
 #include "nbd/reply.h"
 #include "nbd/request.h"
 
@@ -92,7 +93,7 @@ class Transmission {
     iovec data{};         // read into, written from, or what follows the reply's header
     PooledBuffer buffer;  // what `data` points into, unless that is `received`
     ReceiveBuffer* received = nullptr;
-    std::unique_ptr<AllocationQuery> query;
+    std::unique_ptr<BlockStatus> status;
     RequestHeader header;
     Transmission* owner = nullptr;
     ReplyHeader reply;
@@ -102,13 +103,15 @@ class Transmission {
   };
 
   static void OnIoComplete(IoRequest* io, ErrorCode result);
-  static void OnQueryComplete(AllocationQuery* query, ErrorCode result);
+  static void OnBlockStatus(void* request, ErrorCode result);
 
   // -- Input: each returns whether it got on.
   void TakeRequests();
   bool TakeNext();
   bool SkipRefusedPayload();
-  bool TakeWrite(const RequestHeader& header);
+  bool TakeWithPayload(const RequestHeader& header);
+  bool TakeStatusPayload(const RequestHeader& header);
+  void Take(const RequestHeader& header);
   void ReceiveLargeWrite(Request& request, size_t available_bytes);
   void AddToLargeWrite(size_t bytes);
   bool HasRoomFor(const RequestHeader& header) const;
@@ -138,6 +141,7 @@ class Transmission {
 
   BlockDevice& device_;
   const RequestRules rules_;
+  const size_t header_bytes_;  // of a request
   Observer& observer_;
   BufferPool& pool_;
 
@@ -149,7 +153,7 @@ class Transmission {
   Request* large_write_ = nullptr;  // its payload is being received
   size_t large_write_filled_ = 0;
   bool large_writes_expected_ = false;  // receive little beside a payload: the next is large too
-  Request* refused_write_ = nullptr;    // answered once its payload has been passed over
+  Request* refused_ = nullptr;          // answered once its payload has been passed over
   uint64_t skip_bytes_ = 0;
   bool at_limit_ = false;
   bool input_closed_ = false;

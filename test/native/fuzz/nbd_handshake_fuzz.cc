@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -18,6 +19,8 @@ class OneExport : public ExportCatalog {
     one_.name = "db";
     one_.description = "a volume";
     one_.info.size_bytes = kMiB;
+    one_.snapshots =
+        std::make_shared<const SnapshotNames>(SnapshotNames{{"1", "monday"}, {"2", "tuesday"}});
   }
   std::optional<ExportDescription> Find(std::string_view name) const override {
     return name == one_.name ? std::optional(one_) : std::nullopt;

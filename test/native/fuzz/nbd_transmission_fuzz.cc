@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <cstring>
 #include <span>
+#include <utility>
+#include <vector>
 
 #include "base/check.h"
 #include "base/limits.h"
@@ -33,7 +35,8 @@ void TakeOutput(Transmission& transmission) {
   }
 }
 
-// The first byte chooses what was negotiated, the second how large the pieces are.
+// The first byte chooses what was negotiated (bits 1 and 3 the style of replies), the second how
+// large the pieces are.
 void Run(std::span<const std::byte> bytes) {
   if (bytes.size() < 2) return;
   const auto rules = std::to_integer<uint8_t>(bytes[0]);
@@ -41,14 +44,18 @@ void Run(std::span<const std::byte> bytes) {
   bytes = bytes.subspan(2);
   const size_t piece_bytes = piece < 128 ? bytes.size() : size_t{piece} - 127;
 
+  const auto style = (rules & 2) == 0   ? ReplyStyle::kSimple
+                     : (rules & 8) == 0 ? ReplyStyle::kStructured
+                                        : ReplyStyle::kExtended;
+  std::vector<MetaContext> contexts;
+  if ((rules & 4) != 0) contexts.push_back({1, "base:allocation", ""});
+  if ((rules & 16) != 0) contexts.push_back({2, "aurochs:dirty/s", "gone"});
   MemoryDevice memory(DeviceInfo{.size_bytes = kMiB});
   CheckedDevice device(memory);
   Ignore observer;
-  Transmission transmission(device,
-                            {.read_only = (rules & 1) != 0,
-                             .structured_replies = (rules & 2) != 0,
-                             .allocation_context = (rules & 4) != 0},
-                            observer);
+  Transmission transmission(
+      device, {.read_only = (rules & 1) != 0, .replies = style, .contexts = std::move(contexts)},
+      observer);
   while (!bytes.empty() && !transmission.input_closed()) {
     const auto space = transmission.InputSpace();
     size_t filled = 0;

@@ -142,7 +142,7 @@ TEST_F(NbdHandshakeTest, AnswersExportNameWithSizeAndFlags) {
             Outcome::kTransmission);
   EXPECT_EQ(output_, Wire().U64(64 * kMiB).U16(kWritableFlags).bytes());
   EXPECT_EQ(handshake_->agreement().chosen.name, "db");
-  EXPECT_FALSE(handshake_->agreement().structured_replies);
+  EXPECT_EQ(handshake_->agreement().replies, ReplyStyle::kSimple);
 }
 
 TEST_F(NbdHandshakeTest, AddsTheReservedZeroesUnlessTheyAreRefused) {
@@ -187,7 +187,7 @@ TEST_F(NbdHandshakeTest, RefusesListWithData) {
 
 TEST_F(NbdHandshakeTest, RefusesOptionsItDoesNotKnowAndUnderstandsTheNext) {
   Begin();
-  for (const uint32_t number : {0u, 4u, 11u, 12u, 4711u, 0xffffffffu}) {
+  for (const uint32_t number : {0u, 4u, 12u, 4711u, 0xffffffffu}) {
     EXPECT_EQ(AskOne(static_cast<Option>(number), Bytes(40)), OptionReply::kErrUnsup) << number;
   }
   EXPECT_EQ(AskOne(Option::kStructuredReply), OptionReply::kAck);
@@ -279,19 +279,20 @@ TEST_F(NbdHandshakeTest, RefusesInfoAndGoWhoseLengthsDoNotAddUp) {
 
 TEST_F(NbdHandshakeTest, SetsTransmissionFlagsTruthfully) {
   ExportDescription one = Described("x", kMiB);
-  EXPECT_EQ(TransmissionFlagsFor(one, false), kWritableFlags);
-  EXPECT_EQ(TransmissionFlagsFor(one, true), kWritableFlags | kFlagSendDf);
+  EXPECT_EQ(TransmissionFlagsFor(one, ReplyStyle::kSimple), kWritableFlags);
+  EXPECT_EQ(TransmissionFlagsFor(one, ReplyStyle::kStructured), kWritableFlags | kFlagSendDf);
+  EXPECT_EQ(TransmissionFlagsFor(one, ReplyStyle::kExtended), kWritableFlags | kFlagSendDf);
 
   one.info.can_unmap = false;
-  EXPECT_EQ(TransmissionFlagsFor(one, false), kWritableFlags & ~kFlagSendTrim);
+  EXPECT_EQ(TransmissionFlagsFor(one, ReplyStyle::kSimple), kWritableFlags & ~kFlagSendTrim);
 
   one.read_only = true;
   const uint16_t read_only_flags = kFlagHasFlags | kFlagReadOnly | kFlagSendFlush | kFlagSendFua |
                                    kFlagCanMultiConn | kFlagSendCache;
-  EXPECT_EQ(TransmissionFlagsFor(one, false), read_only_flags);
+  EXPECT_EQ(TransmissionFlagsFor(one, ReplyStyle::kSimple), read_only_flags);
   one.read_only = false;
   one.info.read_only = true;
-  EXPECT_EQ(TransmissionFlagsFor(one, false), read_only_flags);
+  EXPECT_EQ(TransmissionFlagsFor(one, ReplyStyle::kSimple), read_only_flags);
 }
 
 // -- Structured replies and metadata contexts
@@ -301,8 +302,30 @@ TEST_F(NbdHandshakeTest, NegotiatesStructuredReplies) {
   EXPECT_EQ(AskOne(Option::kStructuredReply, Bytes(1)), OptionReply::kErrInvalid);
   EXPECT_EQ(AskOne(Option::kStructuredReply), OptionReply::kAck);
   EXPECT_EQ(Feed(OptionMessage(Option::kGo, InfoData("db"))), Outcome::kTransmission);
-  EXPECT_TRUE(handshake_->agreement().structured_replies);
-  EXPECT_FALSE(handshake_->agreement().allocation_context);
+  EXPECT_EQ(handshake_->agreement().replies, ReplyStyle::kStructured);
+  EXPECT_TRUE(handshake_->agreement().contexts.empty());
+}
+
+TEST_F(NbdHandshakeTest, NegotiatesExtendedHeadersWhichTakePrecedence) {
+  for (const bool structured_first : {false, true}) {
+    Begin();
+    if (structured_first) (void)Ask(Option::kStructuredReply);
+    EXPECT_EQ(AskOne(Option::kExtendedHeaders, Bytes(1)), OptionReply::kErrInvalid);
+    EXPECT_EQ(AskOne(Option::kExtendedHeaders), OptionReply::kAck);
+    EXPECT_EQ(AskOne(Option::kStructuredReply), OptionReply::kErrExtHeaderReqd);
+    EXPECT_EQ(ContextsIn(Ask(Option::kSetMetaContext, MetaContextData("db", {"base:allocation"}))),
+              std::vector<std::string>{"base:allocation"});
+    EXPECT_EQ(Feed(OptionMessage(Option::kGo, InfoData("db"))), Outcome::kTransmission);
+    EXPECT_EQ(handshake_->agreement().replies, ReplyStyle::kExtended);
+    EXPECT_EQ(handshake_->agreement().contexts.size(), 1u);
+  }
+}
+
+TEST_F(NbdHandshakeTest, ClosesOnExportNameAfterExtendedHeaders) {
+  Begin();
+  EXPECT_EQ(AskOne(Option::kExtendedHeaders), OptionReply::kAck);
+  EXPECT_EQ(Feed(OptionMessage(Option::kExportName, Wire().Text("db").bytes())), Outcome::kClose);
+  EXPECT_TRUE(output_.empty());
 }
 
 TEST_F(NbdHandshakeTest, RefusesMetadataContextsBeforeStructuredReplies) {
@@ -341,7 +364,7 @@ TEST_F(NbdHandshakeTest, SelectsOnlyContextsThatAreNamedInFull) {
   EXPECT_THAT(selected({"base:allocation", "base:allocation"}), ElementsAre("base:allocation"));
 
   EXPECT_EQ(Feed(OptionMessage(Option::kGo, InfoData("db"))), Outcome::kTransmission);
-  EXPECT_TRUE(handshake_->agreement().allocation_context);
+  EXPECT_EQ(handshake_->agreement().contexts.size(), 1u);
 }
 
 TEST_F(NbdHandshakeTest, ForgetsASelectionThatWasMadeForAnotherExportOrReplaced) {
@@ -364,8 +387,35 @@ TEST_F(NbdHandshakeTest, ForgetsASelectionThatWasMadeForAnotherExportOrReplaced)
     (void)Ask(Option::kSetMetaContext, select);
     if (!one.then.empty()) (void)Ask(Option::kSetMetaContext, one.then);
     EXPECT_EQ(Feed(OptionMessage(Option::kGo, InfoData(one.go))), Outcome::kTransmission);
-    EXPECT_FALSE(handshake_->agreement().allocation_context) << one.why;
+    EXPECT_TRUE(handshake_->agreement().contexts.empty()) << one.why;
   }
+}
+
+TEST_F(NbdHandshakeTest, RefusesMoreQueriesThanAnybodyNeeds) {
+  Begin();
+  (void)Ask(Option::kStructuredReply);
+  const std::vector<std::string> most(kNbdContextQueriesMax, "base:allocation");
+  std::vector<std::string> more(most);
+  more.emplace_back("x:");
+  for (const Option option : {Option::kListMetaContext, Option::kSetMetaContext}) {
+    EXPECT_EQ(ContextsIn(Ask(option, MetaContextData("db", most))).size(), 1u);
+    EXPECT_EQ(AskOne(option, MetaContextData("db", more)), OptionReply::kErrTooBig);
+  }
+  EXPECT_EQ(Feed(OptionMessage(Option::kGo, InfoData("db"))), Outcome::kTransmission);
+  EXPECT_TRUE(handshake_->agreement().contexts.empty());
+}
+
+TEST_F(NbdHandshakeTest, OffersToChooseAmongContextsOnlyWhereThereAreSome) {
+  const auto flags_of = [&](const char* name) {
+    return LoadBigEndian<uint16_t>(Ask(Option::kInfo, InfoData(name))[0].data.data() + 10);
+  };
+  Begin();
+  (void)Ask(Option::kStructuredReply);
+  (void)Ask(Option::kSetMetaContext, MetaContextData("db", {"base:allocation"}));
+  EXPECT_EQ(flags_of("db") & kFlagBlockStatusPayload, 0);
+  (void)Ask(Option::kExtendedHeaders);
+  EXPECT_NE(flags_of("db") & kFlagBlockStatusPayload, 0);
+  EXPECT_EQ(flags_of("logs") & kFlagBlockStatusPayload, 0);
 }
 
 TEST_F(NbdHandshakeTest, RefusesMetadataQueriesWhoseLengthsDoNotAddUp) {
@@ -397,7 +447,7 @@ TEST_F(NbdHandshakeTest, RefusesTlsThatIsNotSetUp) {
 
 TEST_F(NbdHandshakeTest, StartsTlsOnceAndForgetsWhatWasSaidBefore) {
   Begin(TlsMode::kOptional);
-  (void)Ask(Option::kStructuredReply);
+  (void)Ask(Option::kExtendedHeaders);
   (void)Ask(Option::kSetMetaContext, MetaContextData("db", {"base:allocation"}));
   EXPECT_EQ(AskOne(Option::kStartTls, Bytes(1)), OptionReply::kErrInvalid);
 
@@ -407,8 +457,8 @@ TEST_F(NbdHandshakeTest, StartsTlsOnceAndForgetsWhatWasSaidBefore) {
 
   EXPECT_EQ(AskOne(Option::kStartTls), OptionReply::kErrInvalid);
   EXPECT_EQ(Feed(OptionMessage(Option::kGo, InfoData("db"))), Outcome::kTransmission);
-  EXPECT_FALSE(handshake_->agreement().structured_replies);
-  EXPECT_FALSE(handshake_->agreement().allocation_context);
+  EXPECT_EQ(handshake_->agreement().replies, ReplyStyle::kSimple);
+  EXPECT_TRUE(handshake_->agreement().contexts.empty());
 }
 
 TEST_F(NbdHandshakeTest, LetsOptionalTlsBeLeftOut) {

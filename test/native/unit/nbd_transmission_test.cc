@@ -3,16 +3,10 @@
 
 #include <algorithm>
 #include <array>
-#include <cstring>
-#include <map>
 #include <random>
 
-#include "block/checked_device.h"
-#include "block/fault_device.h"
-#include "block/memory_device.h"
-#include "nbd/transmission.h"
 #include "support/block_io.h"
-#include "unit/nbd_wire.h"
+#include "unit/nbd_transmission_fixture.h"
 
 namespace aurochs::nbd {
 namespace {
@@ -23,107 +17,12 @@ using aurochs::test::RunsOf;
 using aurochs::test::WriteTo;
 using test::AllocationOf;
 using test::Bytes;
+using test::kAllRules;
+using test::kSize;
 using test::Reply;
 using test::RequestMessage;
 using test::Wire;
-
-constexpr uint64_t kSize = 256 * kMiB;
-constexpr RequestRules kAllRules{
-    .read_only = false, .structured_replies = true, .allocation_context = true};
-
-// A transmission over a device in memory whose requests can be held back or failed, and whose use
-// is checked.
-class NbdTransmissionTest : public testing::Test, public Transmission::Observer {
- protected:
-  NbdTransmissionTest() { Begin(kAllRules); }
-  ~NbdTransmissionTest() override {
-    faults_.ClearFaults();
-    faults_.ReleaseAll();
-  }
-
-  void Begin(RequestRules rules) {
-    transmission_ = std::make_unique<Transmission>(checked_, rules, *this);
-    output_.clear();
-  }
-
-  // Gives it as much as it takes; returns how much that was.
-  size_t Send(std::span<const std::byte> bytes) {
-    size_t sent = 0;
-    while (sent < bytes.size()) {
-      const auto space = transmission_->InputSpace();
-      if (space.empty()) break;
-      size_t filled = 0;
-      for (const iovec& piece : space) {
-        const size_t count = std::min(piece.iov_len, bytes.size() - sent);
-        std::memcpy(piece.iov_base, bytes.data() + sent, count);
-        sent += count;
-        filled += count;
-      }
-      transmission_->AddInput(filled);
-    }
-    return sent;
-  }
-  void SendAll(const Bytes& bytes) { ASSERT_EQ(Send(bytes), bytes.size()); }
-  void Request(Command command, uint64_t offset_bytes, uint32_t length_bytes, uint16_t flags = 0,
-               const Bytes& payload = {}) {
-    const uint64_t cookie = ++cookie_;
-    if (command == Command::kRead) read_bytes_[cookie] = length_bytes;
-    SendAll(RequestMessage(command, cookie, offset_bytes, length_bytes, flags, payload));
-  }
-
-  // Takes at most `bytes` of the output, as a socket would.
-  size_t TakeOutput(size_t bytes = SIZE_MAX) {
-    std::array<iovec, 2 * kNbdRequestsInFlightMax> pieces;
-    const size_t count = transmission_->GatherOutput(pieces);
-    size_t taken = 0;
-    for (const iovec& piece : std::span(pieces).first(count)) {
-      const size_t part = std::min(piece.iov_len, bytes - taken);
-      const auto* from = static_cast<const std::byte*>(piece.iov_base);
-      output_.insert(output_.end(), from, from + part);
-      taken += part;
-    }
-    transmission_->OutputSent(taken);
-    transmission_->Resume();
-    return taken;
-  }
-
-  std::vector<Reply> Replies() {
-    while (TakeOutput() > 0) {
-    }
-    std::vector<Reply> replies;
-    ByteReader reader(output_);
-    while (auto reply = test::TakeReply(reader, [&](uint64_t c) { return read_bytes_[c]; })) {
-      replies.push_back(std::move(*reply));
-    }
-    output_.assign(output_.end() - static_cast<ptrdiff_t>(reader.remaining()), output_.end());
-    return replies;
-  }
-
-  // The reply to the last request, which must be the only one.
-  Reply OnlyReply() {
-    const auto replies = Replies();
-    EXPECT_EQ(replies.size(), 1u);
-    if (replies.empty()) return {.error = NbdError::kEshutdown};
-    EXPECT_EQ(replies[0].cookie, cookie_);
-    return replies[0];
-  }
-  NbdError ErrorOf(Command command, uint64_t offset_bytes, uint32_t length_bytes,
-                   uint16_t flags = 0, const Bytes& payload = {}) {
-    Request(command, offset_bytes, length_bytes, flags, payload);
-    return OnlyReply().error;
-  }
-
-  void OnReplyReady() override { ++replies_ready_; }
-
-  MemoryDevice memory_{DeviceInfo{.size_bytes = kSize}};
-  FaultDevice faults_{memory_};
-  CheckedDevice checked_{faults_};
-  std::unique_ptr<Transmission> transmission_;
-  Bytes output_;
-  uint64_t cookie_ = 0x1122334455667700;
-  std::map<uint64_t, uint32_t> read_bytes_;
-  int replies_ready_ = 0;
-};
+using NbdTransmissionTest = test::TransmissionFixture;
 
 // -- READ and WRITE
 
@@ -289,9 +188,9 @@ TEST_F(NbdTransmissionTest, TellsWhatIsAllocated) {
   EXPECT_EQ(WriteTo(memory_, 8192, Pattern(4096, 1)), ErrorCode::kOk);
   EXPECT_EQ(WriteTo(memory_, kMiB, Pattern(4096, 1)), ErrorCode::kOk);
   Request(Command::kBlockStatus, 4096, 2 * kMiB);
-  EXPECT_EQ(AllocationOf(OnlyReply()), "h4096 d4096 h1036288 d4096 h1048576");
+  EXPECT_EQ(AllocationOf(OnlyReply()), "4096:3 4096:0 1036288:3 4096:0 1048576:3");
   Request(Command::kBlockStatus, 4096, 2 * kMiB, kCommandFlagReqOne);
-  EXPECT_EQ(AllocationOf(OnlyReply()), "h4096");
+  EXPECT_EQ(AllocationOf(OnlyReply()), "4096:3");
 }
 
 TEST_F(NbdTransmissionTest, AnswersRequestsOfNoLengthWithoutAskingTheDevice) {
@@ -386,12 +285,12 @@ TEST_F(NbdTransmissionTest, WithoutNegotiationThereAreNeitherContextsNorDf) {
   EXPECT_EQ(ErrorOf(Command::kBlockStatus, 0, 4096), NbdError::kEinval);
   EXPECT_EQ(ErrorOf(Command::kRead, 0, 4096, kCommandFlagDf), NbdError::kEinval);
   EXPECT_EQ(ErrorOf(Command::kRead, 0, kRequestBytesMax + 512), NbdError::kEinval);
-  Begin({.structured_replies = true});
+  Begin({.replies = ReplyStyle::kStructured});
   EXPECT_EQ(ErrorOf(Command::kBlockStatus, 0, 4096), NbdError::kEinval);
 }
 
 TEST_F(NbdTransmissionTest, RefusesChangesOfAReadOnlyExport) {
-  Begin({.read_only = true, .structured_replies = true});
+  Begin({.read_only = true, .replies = ReplyStyle::kStructured});
   EXPECT_EQ(ErrorOf(Command::kWrite, 0, 512, 0, Pattern(512, 1)), NbdError::kEperm);
   EXPECT_EQ(ErrorOf(Command::kTrim, 0, 512), NbdError::kEperm);
   EXPECT_EQ(ErrorOf(Command::kWriteZeroes, 0, 512), NbdError::kEperm);
@@ -415,8 +314,8 @@ TEST_F(NbdTransmissionTest, ReportsTheDevicesErrors) {
       {IoOp::kUnmap, Command::kTrim, ErrorCode::kUnavailable, NbdError::kEshutdown},
       {IoOp::kFlush, Command::kFlush, ErrorCode::kIo, NbdError::kEio},
   };
-  for (const bool structured : {true, false}) {
-    Begin({.structured_replies = structured});
+  for (const auto style : {ReplyStyle::kSimple, ReplyStyle::kStructured, ReplyStyle::kExtended}) {
+    Begin({.replies = style});
     for (const Case& one : cases) {
       faults_.FailAll(one.op, one.result, 1);
       const uint32_t length_bytes = one.command == Command::kFlush ? 0 : 4096;
@@ -424,7 +323,7 @@ TEST_F(NbdTransmissionTest, ReportsTheDevicesErrors) {
       Request(one.command, 0, length_bytes, 0, payload);
       const Reply reply = OnlyReply();
       EXPECT_EQ(reply.error, one.error);
-      EXPECT_EQ(reply.chunk.has_value(), structured);
+      EXPECT_EQ(reply.chunk.has_value(), style != ReplyStyle::kSimple);
     }
   }
   Begin(kAllRules);
@@ -537,8 +436,8 @@ TEST_F(NbdTransmissionTest, SurvivesRandomBytesAndAnswersAllThatAreRequests) {
   std::mt19937_64 random(seed);
   for (int round = 0; round < 300; ++round) {
     Begin({.read_only = random() % 4 == 0,
-           .structured_replies = random() % 2 == 0,
-           .allocation_context = random() % 2 == 0});
+           .replies = random() % 2 == 0 ? ReplyStyle::kStructured : ReplyStyle::kSimple,
+           .contexts = random() % 2 == 0 ? kAllRules.contexts : std::vector<MetaContext>{}});
     while (!transmission_->input_closed()) {
       auto command = static_cast<Command>(random() % 9);
       if (random() % 20 != 0 && command == Command::kDisc) command = Command::kFlush;

@@ -45,6 +45,9 @@ class Wire {
   Bytes bytes_;
 };
 
+// base:allocation's, where nothing else is selected.
+inline constexpr uint32_t kAllocationContextId = 1;
+
 inline Bytes ClientFlags(uint32_t flags) {
   return Wire().U32(flags).bytes();
 }
@@ -86,6 +89,20 @@ inline Bytes RequestMessage(Command command, uint64_t cookie, uint64_t offset_by
       .bytes();
 }
 
+inline Bytes ExtendedRequestMessage(Command command, uint64_t cookie, uint64_t offset_bytes,
+                                    uint64_t length_bytes, uint16_t flags = 0,
+                                    const Bytes& payload = {}) {
+  return Wire()
+      .U32(kExtendedRequestMagic)
+      .U16(flags)
+      .U16(static_cast<uint16_t>(command))
+      .U64(cookie)
+      .U64(offset_bytes)
+      .U64(length_bytes)
+      .Append(payload)
+      .bytes();
+}
+
 struct OptionAnswer {
   Option option;
   OptionReply type;
@@ -110,12 +127,14 @@ inline std::vector<OptionAnswer> ParseOptionAnswers(std::span<const std::byte> b
   return answers;
 }
 
-// One reply of the transmission phase. Every reply of ours is complete in one message.
+// One reply of the transmission phase, or one chunk of it: only BLOCK_STATUS has several.
 struct Reply {
   uint64_t cookie = 0;
   NbdError error = NbdError::kNone;
-  std::optional<ChunkType> chunk;  // nothing: a simple reply
-  Bytes payload;                   // a simple reply's data; a chunk's payload as it is
+  bool is_last = true;
+  std::optional<ChunkType> chunk;                // nothing: a simple reply
+  std::optional<uint64_t> request_offset_bytes;  // of an extended reply
+  Bytes payload;  // a simple reply's data; a chunk's payload as it is
 
   // Of OFFSET_DATA.
   uint64_t offset_bytes() const { return LoadBigEndian<uint64_t>(payload.data()); }
@@ -125,20 +144,26 @@ struct Reply {
   }
 };
 
-// "d4096 h8192": the descriptors of a BLOCK_STATUS chunk.
-inline std::string AllocationOf(const Reply& reply) {
-  CHECK(reply.chunk == ChunkType::kBlockStatus);
+// "4096:0 8192:3": length and flags of the descriptors of context `id`.
+inline std::string StatusOf(const Reply& reply, uint32_t id) {
+  const bool extended = reply.request_offset_bytes.has_value();
+  CHECK(reply.chunk == (extended ? ChunkType::kBlockStatusExt : ChunkType::kBlockStatus));
   ByteReader reader(reply.payload);
-  CHECK(reader.U32() == kAllocationContextId);
+  CHECK(reader.U32() == id);
+  if (extended) CHECK(uint64_t{reader.U32()} * 16 == reader.remaining());
   std::string text;
   while (!reader.AtEnd()) {
-    const uint32_t length_bytes = reader.U32();
-    const uint32_t flags = reader.U32();
-    CHECK(flags == 0 || flags == (kStateHole | kStateZero));
-    text += (text.empty() ? "" : " ");
-    text += (flags == 0 ? "d" : "h") + std::to_string(length_bytes);
+    const uint64_t length_bytes = extended ? reader.U64() : reader.U32();
+    const uint64_t flags = extended ? reader.U64() : reader.U32();
+    text += (text.empty() ? "" : " ") + std::to_string(length_bytes) + ":" + std::to_string(flags);
   }
   return text;
+}
+
+// The same of base:allocation.
+inline std::string AllocationOf(const Reply& reply) {
+  CHECK(reply.is_last);
+  return StatusOf(reply, kAllocationContextId);
 }
 
 // Takes one reply from the front of `reader`; nothing if it is not there in full. Simple replies do
@@ -149,18 +174,21 @@ std::optional<Reply> TakeReply(ByteReader& reader, DataBytesOf simple_data_bytes
   if (ahead.remaining() < kSimpleReplyBytes) return std::nullopt;
   const uint32_t magic = ahead.U32();
   Reply reply;
-  uint32_t payload_bytes = 0;
+  uint64_t payload_bytes = 0;
   if (magic == kSimpleReplyMagic) {
     reply.error = static_cast<NbdError>(ahead.U32());
     reply.cookie = ahead.U64();
     if (reply.error == NbdError::kNone) payload_bytes = simple_data_bytes(reply.cookie);
   } else {
-    CHECK(magic == kStructuredReplyMagic);
-    if (ahead.remaining() < kChunkHeaderBytes - 4) return std::nullopt;
-    CHECK(ahead.U16() == kReplyFlagDone);
+    const bool extended = magic == kExtendedReplyMagic;
+    CHECK(extended || magic == kStructuredReplyMagic);
+    const uint32_t header_bytes = extended ? kExtendedChunkHeaderBytes : kChunkHeaderBytes;
+    if (ahead.remaining() < header_bytes - 4) return std::nullopt;
+    reply.is_last = ahead.U16() == kReplyFlagDone;
     reply.chunk = static_cast<ChunkType>(ahead.U16());
     reply.cookie = ahead.U64();
-    payload_bytes = ahead.U32();
+    if (extended) reply.request_offset_bytes = ahead.U64();
+    payload_bytes = extended ? ahead.U64() : ahead.U32();
   }
   if (ahead.remaining() < payload_bytes) return std::nullopt;
   const auto payload = ahead.Bytes(payload_bytes);
