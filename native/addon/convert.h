@@ -49,6 +49,8 @@ std::optional<iscsi::ChapCredentials> ReadChap(const Napi::Value& value, const s
 
 HostOptions ReadHostOptions(const Napi::Value& value, ArgumentError& error);
 ReplicaCreateOptions ReadReplicaOptions(const Napi::Value& value, ArgumentError& error);
+iscsi::TargetAccess ReadIscsiAccess(const Napi::Value& value, const std::string& what,
+                                    ArgumentError& error);
 IscsiExportConfig ReadIscsiExport(const Napi::Value& value, ArgumentError& error);
 nbd::ExportConfig ReadNbdExport(const Napi::Value& value, ArgumentError& error);
 std::optional<nbd::TlsConfig> ReadNbdTls(const Napi::Value& value, ArgumentError& error);

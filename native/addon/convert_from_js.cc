@@ -179,17 +179,32 @@ ReplicaCreateOptions ReadReplicaOptions(const Napi::Value& value, ArgumentError&
   return options;
 }
 
+iscsi::TargetAccess ReadIscsiAccess(const Napi::Value& value, const std::string& what,
+                                    ArgumentError& error) {
+  Fields fields(value, what, {"chap", "mutualChap", "initiators"}, error);
+  iscsi::TargetAccess access;
+  access.chap = fields.Chap("chap");
+  access.mutual_chap = fields.Chap("mutualChap");
+  access.initiators = ReadStrings(fields.Get("initiators"), fields.NameOf("initiators"),
+                                  kInitiatorsPerExportMax, error);
+  return access;
+}
+
 IscsiExportConfig ReadIscsiExport(const Napi::Value& value, ArgumentError& error) {
   Fields fields(value, "config",
-                {"targetName", "serial", "readOnly", "chap", "mutualChap", "initiators"}, error);
+                {"targetName", "serial", "readOnly", "removable", "provisioning", "access"}, error);
   IscsiExportConfig config;
   config.target_name = fields.String("targetName");
   config.serial = fields.String("serial");
-  config.read_only = fields.Bool("readOnly");
-  config.chap = fields.Chap("chap");
-  config.mutual_chap = fields.Chap("mutualChap");
-  config.initiators = ReadStrings(fields.Get("initiators"), fields.NameOf("initiators"),
-                                  kInitiatorsPerExportMax, error);
+  config.unit.read_only = fields.Bool("readOnly");
+  config.unit.removable = fields.Bool("removable");
+  const std::string provisioning = fields.String("provisioning");
+  if (provisioning == "full") {
+    config.unit.provisioning = scsi::Provisioning::kFull;
+  } else if (provisioning != "thin") {
+    error.Note(fields.NameOf("provisioning"), "'thin' or 'full'");
+  }
+  config.access = ReadIscsiAccess(fields.Get("access"), fields.NameOf("access"), error);
   return config;
 }
 

@@ -31,6 +31,7 @@ Napi::Function VolumeBinding::DefineVolumeClass(Napi::Env env) {
                       InstanceMethod<&VolumeBinding::Expand>("expand"),
                       InstanceMethod<&VolumeBinding::Diff>("diff"),
                       InstanceMethod<&VolumeBinding::ExportIscsi>("exportIscsi"),
+                      InstanceMethod<&VolumeBinding::SetIscsiAccess>("setIscsiAccess"),
                       InstanceMethod<&VolumeBinding::UnexportIscsi>("unexportIscsi"),
                       InstanceMethod<&VolumeBinding::ExportNbd>("exportNbd"),
                       InstanceMethod<&VolumeBinding::UnexportNbd>("unexportNbd"),
@@ -145,6 +146,15 @@ Napi::Value VolumeBinding::ExportIscsi(const Napi::CallbackInfo& info) {
   IscsiExportConfig config = ReadIscsiExport(info[0], error);
   return Call(info.Env(), error,
               [&](auto done) { volume_->ExportIscsi(std::move(config), std::move(done)); });
+}
+
+Napi::Value VolumeBinding::SetIscsiAccess(const Napi::CallbackInfo& info) {
+  if (!CheckReceiver(info, kVolumeTag)) return {};
+  ArgumentError error;
+  CheckCount(info, 1, error);
+  iscsi::TargetAccess access = ReadIscsiAccess(info[0], "access", error);
+  return Call(info.Env(), error,
+              [&](auto done) { volume_->SetIscsiAccess(std::move(access), std::move(done)); });
 }
 
 Napi::Value VolumeBinding::UnexportIscsi(const Napi::CallbackInfo& info) {

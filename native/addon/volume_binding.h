@@ -33,6 +33,7 @@ class VolumeBinding : public Napi::ObjectWrap<VolumeBinding> {
   Napi::Value Expand(const Napi::CallbackInfo& info);
   Napi::Value Diff(const Napi::CallbackInfo& info);
   Napi::Value ExportIscsi(const Napi::CallbackInfo& info);
+  Napi::Value SetIscsiAccess(const Napi::CallbackInfo& info);
   Napi::Value UnexportIscsi(const Napi::CallbackInfo& info);
   Napi::Value ExportNbd(const Napi::CallbackInfo& info);
   Napi::Value UnexportNbd(const Napi::CallbackInfo& info);

@@ -4,6 +4,8 @@
 #include <string_view>
 #include <utility>
 
+#include "base/log.h"
+
 namespace aurochs {
 namespace {
 
@@ -43,19 +45,42 @@ Result<std::unique_ptr<Directory>> OpenReplicaDirectory(const std::string& disk_
   return (*replicas)->OpenDirectory(name);
 }
 
+Result<ReplicaDirectories> OpenReplicaDirectories(const std::string& disk_path,
+                                                  const std::string& name) {
+  auto replica = OpenReplicaDirectory(disk_path, name);
+  if (!replica.ok()) return replica.status();
+  auto beside = OpenReplicaDirectory(disk_path, name);
+  if (!beside.ok()) return beside.status();
+  return ReplicaDirectories{std::move(replica).value(), std::move(beside).value()};
+}
+
 Status CreateReplicaOnDisk(const std::string& disk_path, const std::string& name,
-                           const ReplicaCreateOptions& options) {
+                           const ReplicaCreateOptions& options, DiskSweeper& sweeper) {
   RETURN_IF_ERROR(CheckReplicaName(name));
   auto replicas = OpenOrCreateReplicas(disk_path);
   if (!replicas.ok()) return replicas.status();
+  sweeper.Sweep(disk_path);
   return CreateReplica(**replicas, name, options);
 }
 
-Status RemoveReplicaFromDisk(const std::string& disk_path, const std::string& name) {
+Status RemoveReplicaFromDisk(const std::string& disk_path, const std::string& name,
+                             DiskSweeper& sweeper) {
   RETURN_IF_ERROR(CheckReplicaName(name));
+  sweeper.Sweep(disk_path);
   auto replicas = OpenReplicas(disk_path);
   if (!replicas.ok()) return replicas.status();
   return RemoveReplica(**replicas, name);
+}
+
+void DiskSweeper::Sweep(const std::string& disk_path) {
+  std::lock_guard lock(mutex_);
+  auto replicas = OpenReplicas(disk_path);
+  if (!replicas.ok()) return;  // Nothing was made there, or whoever asked finds out what is wrong.
+  // One try, also if it fails: after it, what looks interrupted may be under way.
+  if (!tried_.insert(disk_path).second) return;
+  const Status swept = RemoveInterrupted(**replicas);
+  if (swept.ok()) return;
+  Log(LogLevel::kWarn, "host", disk_path + ": left-overs stay: " + swept.ToString());
 }
 
 Result<std::vector<FsckFinding>> FsckReplicaOnDisk(const std::string& disk_path,

@@ -5,6 +5,8 @@
 #pragma once
 
 #include <memory>
+#include <mutex>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -22,10 +24,31 @@ Status CheckReplicaName(const std::string& name);
 Result<std::unique_ptr<Directory>> OpenReplicaDirectory(const std::string& disk_path,
                                                         const std::string& name);
 
+// Frees each disk, once in the life of a host, of what interrupted creations and removals left.
+// Whoever creates or removes there sweeps first, so that it never meets one that is under way.
+class DiskSweeper {
+ public:
+  // Returns when the disk has been swept. A failure is logged; the next host tries again.
+  void Sweep(const std::string& disk_path);
+
+ private:
+  std::mutex mutex_;
+  std::set<std::string> tried_;  // Guarded by mutex_.
+};
+
+// A replica's directory, twice: for the replica, and for what is kept beside it.
+struct ReplicaDirectories {
+  std::unique_ptr<Directory> replica;
+  std::unique_ptr<Directory> beside;
+};
+Result<ReplicaDirectories> OpenReplicaDirectories(const std::string& disk_path,
+                                                  const std::string& name);
+
 // Makes `<disk>/replicas` too, durably, when it is not there yet.
 Status CreateReplicaOnDisk(const std::string& disk_path, const std::string& name,
-                           const ReplicaCreateOptions& options);
-Status RemoveReplicaFromDisk(const std::string& disk_path, const std::string& name);
+                           const ReplicaCreateOptions& options, DiskSweeper& sweeper);
+Status RemoveReplicaFromDisk(const std::string& disk_path, const std::string& name,
+                             DiskSweeper& sweeper);
 Result<std::vector<FsckFinding>> FsckReplicaOnDisk(const std::string& disk_path,
                                                    const std::string& name);
 

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -47,6 +48,11 @@ class ExportSlot {
     CHECK(state_ == State::kEnding);
     state_ = State::kNone;
     for (const Done& done : std::exchange(waiting_, {})) done(status);
+  }
+
+  // The name it has; nothing while there is no offer, or while it ends.
+  std::optional<std::string> offered_as() const {
+    return state_ == State::kOffered ? std::optional(name_) : std::nullopt;
   }
 
  private:

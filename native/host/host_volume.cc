@@ -24,48 +24,76 @@ uint64_t NaaOf(const std::string& serial) {
   return (hash & 0x0fffffffffffffff) | (uint64_t{3} << 60);
 }
 
-iscsi::TargetConfig TargetConfigOf(IscsiExportConfig config) {
+iscsi::TargetConfig TargetConfigOf(IscsiExportConfig config, scsi::UnitStateStore* state) {
   iscsi::TargetConfig target;
   target.name = std::move(config.target_name);
   target.identity.naa = NaaOf(config.serial);
   target.identity.serial = std::move(config.serial);
-  target.identity.read_only = config.read_only;
-  target.chap = std::move(config.chap);
-  target.mutual_chap = std::move(config.mutual_chap);
-  target.initiators = std::move(config.initiators);
+  target.unit = config.unit;
+  target.unit_state = state;
+  target.access = std::move(config.access);
   return target;
 }
 
 }  // namespace
 
-void HostVolume::Open(Surroundings surroundings, std::unique_ptr<Directory> directory,
-                      uint64_t epoch,
+// A volume on its way: what was opened so far.
+struct HostVolume::Opening {
+  Surroundings surroundings;
+  std::unique_ptr<Directory> beside;
+  std::unique_ptr<ReplicaDevice> replica;
+  ReplicaInfo info;
+  std::function<void(Result<std::shared_ptr<HostVolume>>)> done;
+};
+
+void HostVolume::Open(Surroundings surroundings, ReplicaDirectories directories, uint64_t epoch,
                       std::function<void(Result<std::shared_ptr<HostVolume>>)> done) {
   EventLoop& loop = *surroundings.loop;
-  auto opened = [surroundings = std::move(surroundings),
-                 done = std::move(done)](Result<std::unique_ptr<ReplicaDevice>> result) {
-    if (!result.ok()) return done(result.status());
-    // std::function copies what it holds.
-    auto replica = std::make_shared<std::unique_ptr<ReplicaDevice>>(std::move(result).value());
-    ReplicaDevice& device = **replica;
-    device.Describe([surroundings, done, replica](Result<ReplicaInfo> info) {
-      ReplicaDevice& described = **replica;
-      if (!info.ok()) {
-        described.Close([done, replica, why = info.status()](const Status&) { done(why); });
-        return;
-      }
-      std::shared_ptr<HostVolume> volume(
-          new HostVolume(surroundings, std::move(*replica), info->volume_id));
-      volume->WatchReplica(*info);
-      done(std::move(volume));
+  const auto opening = std::make_shared<Opening>();
+  opening->surroundings = std::move(surroundings);
+  opening->beside = std::move(directories.beside);
+  opening->done = std::move(done);
+  auto opened = [opening](Result<std::unique_ptr<ReplicaDevice>> replica) {
+    if (!replica.ok()) return opening->done(replica.status());
+    opening->replica = std::move(replica).value();
+    opening->replica->Describe([opening](Result<ReplicaInfo> info) {
+      if (!info.ok()) return FailOpening(opening, info.status());
+      opening->info = std::move(info).value();
+      LoadUnitState(opening);
     });
   };
-  ReplicaDevice::Open(loop, std::move(directory), epoch, std::move(opened));
+  ReplicaDevice::Open(loop, std::move(directories.replica), epoch, std::move(opened));
+}
+
+// The replica is open, and with it the directory is ours.
+void HostVolume::LoadUnitState(std::shared_ptr<Opening> opening) {
+  using Loaded = Result<std::unique_ptr<UnitStateFile>>;
+  EventLoop& loop = *opening->surroundings.loop;
+  const auto loaded = std::make_shared<std::optional<Loaded>>();
+  loop.RunBlocking(
+      [&loop, opening, loaded] {
+        loaded->emplace(UnitStateFile::Load(loop, std::move(opening->beside)));
+      },
+      [opening, loaded] {
+        Loaded& state = **loaded;
+        if (!state.ok()) return FailOpening(opening, state.status());
+        std::shared_ptr<HostVolume> volume(
+            new HostVolume(opening->surroundings, std::move(opening->replica),
+                           std::move(state).value(), opening->info.volume_id));
+        volume->WatchReplica(opening->info);
+        opening->done(std::move(volume));
+      });
+}
+
+void HostVolume::FailOpening(const std::shared_ptr<Opening>& opening, Status why) {
+  opening->replica->Close([opening, why = std::move(why)](const Status&) { opening->done(why); });
 }
 
 HostVolume::HostVolume(Surroundings surroundings, std::unique_ptr<ReplicaDevice> replica,
-                       std::string volume_id)
-    : surroundings_(std::move(surroundings)), volume_id_(std::move(volume_id)) {
+                       std::unique_ptr<UnitStateFile> unit_state, std::string volume_id)
+    : surroundings_(std::move(surroundings)),
+      volume_id_(std::move(volume_id)),
+      unit_state_(std::move(unit_state)) {
   replica_ = replica.get();
   device_ = std::move(replica);
 }
@@ -156,7 +184,7 @@ std::function<void(double)> HostVolume::TellProgress(const std::string& snapshot
 }
 
 void HostVolume::WatchReplica(const ReplicaInfo& info) {
-  surroundings_.failures->Add(*replica_, [events = surroundings_.events, volume_id = volume_id_] {
+  replica_->OnFailure([events = surroundings_.events, volume_id = volume_id_] {
     events(ReplicaFailedEvent{
         volume_id, "the disk lost data of volume " + volume_id + "; it takes no more writes (D4)"});
   });
@@ -189,8 +217,17 @@ void HostVolume::Diff(std::string older, std::string newer, uint64_t offset_byte
 void HostVolume::ExportIscsi(IscsiExportConfig config, Done done) {
   RunCall<Status>(std::move(done), [this, config = std::move(config)](Done finish) {
     finish(iscsi_export_.Offer(config.target_name, [this, &config] {
-      return surroundings_.iscsi->AddTarget(TargetConfigOf(config), *device_, *surroundings_.loop);
+      return surroundings_.iscsi->AddTarget(TargetConfigOf(config, unit_state_.get()), *device_,
+                                            *surroundings_.loop);
     }));
+  });
+}
+
+void HostVolume::SetIscsiAccess(iscsi::TargetAccess access, Done done) {
+  RunCall<Status>(std::move(done), [this, access = std::move(access)](Done finish) {
+    const std::optional<std::string> name = iscsi_export_.offered_as();
+    if (!name) return finish({ErrorCode::kFailedPrecondition, "the volume has no iSCSI export"});
+    finish(surroundings_.iscsi->SetAccess(*name, access));
   });
 }
 
@@ -256,7 +293,6 @@ void HostVolume::StartClosing() {
 
 void HostVolume::CloseDevice() {
   if (replica_ == nullptr) return FinishClosing(Status::Ok());
-  surroundings_.failures->Remove(*replica_);
   replica_->Close([self = shared_from_this()](Status status) {
     // Not from inside a method of the device that is about to go.
     EventLoop* loop = self->surroundings_.loop;
@@ -268,6 +304,8 @@ void HostVolume::FinishClosing(const Status& status) {
   CHECK(state_ == State::kClosing);
   replica_ = nullptr;
   device_.reset();
+  // With its descriptor of the directory: whoever holds a closed volume may hold it for long.
+  unit_state_.reset();
   state_ = State::kClosed;
   for (const Done& done : std::exchange(close_waiting_, {})) done(status);
   surroundings_.closed();

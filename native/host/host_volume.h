@@ -18,11 +18,11 @@
 
 #include "base/status.h"
 #include "block/block_device.h"
+#include "host/disk_jobs.h"
 #include "host/export_slot.h"
-#include "host/failure_watch.h"
 #include "host/host_event.h"
 #include "host/loop_set.h"
-#include "io/directory.h"
+#include "host/unit_state_file.h"
 #include "iscsi/server.h"
 #include "nbd/server.h"
 #include "replica/replica_device.h"
@@ -37,10 +37,8 @@ struct VolumeDescription {
 struct IscsiExportConfig {
   std::string target_name;  // IQN
   std::string serial;       // stable for the volume; its NAA identifier comes from it
-  bool read_only = false;
-  std::optional<iscsi::ChapCredentials> chap;
-  std::optional<iscsi::ChapCredentials> mutual_chap;
-  std::vector<std::string> initiators;  // empty: all
+  scsi::UnitOptions unit;
+  iscsi::TargetAccess access;
 };
 
 class HostVolume : public std::enable_shared_from_this<HostVolume> {
@@ -51,7 +49,6 @@ class HostVolume : public std::enable_shared_from_this<HostVolume> {
   struct Surroundings {
     std::shared_ptr<LoopDoor> door;
     EventLoop* loop = nullptr;
-    FailureWatch* failures = nullptr;
     iscsi::Server* iscsi = nullptr;
     nbd::Server* nbd = nullptr;
     EventSink events;
@@ -59,9 +56,10 @@ class HostVolume : public std::enable_shared_from_this<HostVolume> {
     std::function<void()> closed;
   };
 
-  // On the volume's loop: opens the replica in `directory` as ReplicaDevice::Open does. When that
-  // fails, nothing of the surroundings is used any more, and `closed` is not called.
-  static void Open(Surroundings surroundings, std::unique_ptr<Directory> directory, uint64_t epoch,
+  // On the volume's loop: opens the replica as ReplicaDevice::Open does, and what its SCSI unit
+  // remembers. When that fails, nothing of the surroundings is used any more, and `closed` is not
+  // called.
+  static void Open(Surroundings surroundings, ReplicaDirectories directories, uint64_t epoch,
                    std::function<void(Result<std::shared_ptr<HostVolume>>)> done);
   // On the volume's loop: a volume over a device for tests, without a replica.
   HostVolume(Surroundings surroundings, std::unique_ptr<BlockDevice> device);
@@ -79,6 +77,8 @@ class HostVolume : public std::enable_shared_from_this<HostVolume> {
 
   // One export per frontend: kAlreadyExists while there is one. Ending none is Ok.
   void ExportIscsi(IscsiExportConfig config, Done done);
+  // As the server's SetAccess says, of the target offered now; kFailedPrecondition without one.
+  void SetIscsiAccess(iscsi::TargetAccess access, Done done);
   void UnexportIscsi(Done done);
   void ExportNbd(nbd::ExportConfig config, Done done);
   void UnexportNbd(Done done);
@@ -90,8 +90,11 @@ class HostVolume : public std::enable_shared_from_this<HostVolume> {
  private:
   enum class State : uint8_t { kOpen, kClosing, kClosed };  // Only forwards.
 
+  struct Opening;
+  static void LoadUnitState(std::shared_ptr<Opening> opening);
+  static void FailOpening(const std::shared_ptr<Opening>& opening, Status why);
   HostVolume(Surroundings surroundings, std::unique_ptr<ReplicaDevice> replica,
-             std::string volume_id);
+             std::unique_ptr<UnitStateFile> unit_state, std::string volume_id);
   void WatchReplica(const ReplicaInfo& info);
   Done TellMerged(const std::string& snapshot_id) const;
   std::function<void(double)> TellProgress(const std::string& snapshot_id) const;
@@ -116,8 +119,9 @@ class HostVolume : public std::enable_shared_from_this<HostVolume> {
 
   // The rest belongs to the loop.
   State state_ = State::kOpen;
-  std::unique_ptr<BlockDevice> device_;  // Null once closed.
-  ReplicaDevice* replica_ = nullptr;     // device_, or null for a test volume.
+  std::unique_ptr<UnitStateFile> unit_state_;  // Null of a test volume.
+  std::unique_ptr<BlockDevice> device_;        // Null once closed.
+  ReplicaDevice* replica_ = nullptr;           // device_, or null for a test volume.
   ExportSlot iscsi_export_;
   ExportSlot nbd_export_;
   uint32_t calls_inside_ = 0;  // Exports that end while closing count as well.

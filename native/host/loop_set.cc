@@ -30,8 +30,6 @@ Result<std::unique_ptr<LoopSet>> LoopSet::Start(uint32_t count,
     Member member;
     member.door = std::make_shared<LoopDoor>((*thread)->loop());
     member.thread = std::move(thread).value();
-    member.thread->RunAndWait(
-        [&member] { member.failures = std::make_unique<FailureWatch>(member.thread->loop()); });
     set->members_.push_back(std::move(member));
   }
   return set;
@@ -41,9 +39,7 @@ LoopSet::~LoopSet() {
   for (Member& member : members_) member.door->Shut();
   // A loop destroys the tasks that it did not get to, and with them the answers they owe.
   // Everything is closed by now, so a task answers at once and posts to no other loop.
-  for (Member& member : members_) {
-    member.thread->RunAndWait([&member] { member.failures.reset(); });
-  }
+  for (Member& member : members_) member.thread->RunAndWait([] {});
 }
 
 LoopSet::Member& LoopSet::Assign() {

@@ -10,7 +10,6 @@
 #include <vector>
 
 #include "base/status.h"
-#include "host/failure_watch.h"
 #include "io/event_loop.h"
 
 namespace aurochs {
@@ -38,8 +37,7 @@ class LoopSet {
   struct Member {
     std::unique_ptr<LoopThread> thread;
     std::shared_ptr<LoopDoor> door;
-    std::unique_ptr<FailureWatch> failures;  // belongs to the loop
-    uint32_t volumes = 0;                    // how many belong to it
+    uint32_t volumes = 0;  // how many belong to it
   };
 
   static Result<std::unique_ptr<LoopSet>> Start(uint32_t count,

@@ -149,17 +149,18 @@ void NativeHost::SetDiscoveryAuth(std::optional<iscsi::ChapCredentials> chap,
 
 void NativeHost::CreateReplica(std::string disk_path, std::string name,
                                ReplicaCreateOptions options, Done done) {
-  RunJob<Status>(
-      [disk_path = std::move(disk_path), name = std::move(name), options = std::move(options)] {
-        return CreateReplicaOnDisk(disk_path, name, options);
-      },
-      std::move(done));
+  RunJob<Status>([this, disk_path = std::move(disk_path), name = std::move(name),
+                  options = std::move(
+                      options)] { return CreateReplicaOnDisk(disk_path, name, options, sweeper_); },
+                 std::move(done));
 }
 
 void NativeHost::RemoveReplica(std::string disk_path, std::string name, Done done) {
-  RunJob<Status>([disk_path = std::move(disk_path),
-                  name = std::move(name)] { return RemoveReplicaFromDisk(disk_path, name); },
-                 std::move(done));
+  RunJob<Status>(
+      [this, disk_path = std::move(disk_path), name = std::move(name)] {
+        return RemoveReplicaFromDisk(disk_path, name, sweeper_);
+      },
+      std::move(done));
 }
 
 void NativeHost::FsckReplica(std::string disk_path, std::string name,
@@ -177,11 +178,15 @@ void NativeHost::ProbeDisk(std::string path, ProbeDone done) {
     auto& waiting = probes_[path];
     waiting.push_back(done);
     if (waiting.size() > 1) return;
-    RunJobNow<Result<DiskProbe>>([path] { return ::aurochs::ProbeDisk(path); },
-                                 [this, path](const Result<DiskProbe>& probe) {
-                                   const auto ended = probes_.extract(path);
-                                   for (const ProbeDone& one : ended.mapped()) one(probe);
-                                 });
+    RunJobNow<Result<DiskProbe>>(
+        [this, path] {
+          sweeper_.Sweep(path);
+          return ::aurochs::ProbeDisk(path);
+        },
+        [this, path](const Result<DiskProbe>& probe) {
+          const auto ended = probes_.extract(path);
+          for (const ProbeDone& one : ended.mapped()) one(probe);
+        });
   });
 }
 
@@ -195,7 +200,6 @@ HostVolume::Surroundings NativeHost::SurroundingsFor(LoopSet::Member& member, ui
   HostVolume::Surroundings surroundings;
   surroundings.door = member.door;
   surroundings.loop = &member.thread->loop();
-  surroundings.failures = member.failures.get();
   surroundings.iscsi = iscsi_.get();
   surroundings.nbd = nbd_.get();
   surroundings.events = events_;
@@ -207,25 +211,24 @@ HostVolume::Surroundings NativeHost::SurroundingsFor(LoopSet::Member& member, ui
 
 void NativeHost::OpenVolume(std::string disk_path, std::string name, uint64_t epoch,
                             VolumeDone done) {
-  using Opened = Result<std::unique_ptr<Directory>>;
+  using Opened = Result<ReplicaDirectories>;
   RunJob<Opened>([disk_path = std::move(disk_path),
-                  name = std::move(name)] { return OpenReplicaDirectory(disk_path, name); },
-                 [this, epoch, done = std::move(done)](Opened directory) {
-                   if (!directory.ok()) return done(directory.status());
+                  name = std::move(name)] { return OpenReplicaDirectories(disk_path, name); },
+                 [this, epoch, done = std::move(done)](Opened directories) {
+                   if (!directories.ok()) return done(directories.status());
                    const Status room = CheckRoomForVolume();
                    if (!room.ok()) return done(room);
                    const uint64_t id = next_volume_id_++;
                    LoopSet::Member& member = loops_->Assign();
                    volumes_.emplace(id, nullptr);
                    StartJob();
-                   OpenReplicaOn(member, id, std::move(directory).value(), epoch, done);
+                   OpenReplicaOn(member, id, std::move(directories).value(), epoch, done);
                  });
 }
 
 // Opens on the volume's loop and comes back to the control loop.
-void NativeHost::OpenReplicaOn(LoopSet::Member& member, uint64_t id,
-                               std::unique_ptr<Directory> directory, uint64_t epoch,
-                               VolumeDone done) {
+void NativeHost::OpenReplicaOn(LoopSet::Member& member, uint64_t id, ReplicaDirectories directories,
+                               uint64_t epoch, VolumeDone done) {
   auto opened = [this, &member, id,
                  done = std::move(done)](Result<std::shared_ptr<HostVolume>> volume) {
     loops_->control().Post([this, &member, id, done, volume = std::move(volume)] {
@@ -234,7 +237,7 @@ void NativeHost::OpenReplicaOn(LoopSet::Member& member, uint64_t id,
     });
   };
   // std::function copies what it holds.
-  auto shared = std::make_shared<std::unique_ptr<Directory>>(std::move(directory));
+  auto shared = std::make_shared<ReplicaDirectories>(std::move(directories));
   member.thread->loop().Post([this, &member, id, shared, epoch, opened = std::move(opened)] {
     HostVolume::Open(SurroundingsFor(member, id), std::move(*shared), epoch, opened);
   });

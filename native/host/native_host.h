@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "host/disk_jobs.h"
 #include "host/host_event.h"
 #include "host/host_volume.h"
 #include "host/log_subscription.h"
@@ -64,7 +65,8 @@ class NativeHost {
   void RemoveReplica(std::string disk_path, std::string name, Done done);
   void FsckReplica(std::string disk_path, std::string name,
                    std::function<void(Result<std::vector<FsckFinding>>)> done);
-  // A probe of a path that is being probed hears of the same outcome.
+  // A probe of a path that is being probed hears of the same outcome. The first one of a disk frees
+  // it of what interrupted creations and removals left.
   void ProbeDisk(std::string path, ProbeDone done);
 
   // As ReplicaDevice::Open, on the loop with the fewest volumes.
@@ -93,7 +95,7 @@ class NativeHost {
   void JobLeft();
   Status CheckRoomForVolume() const;
   HostVolume::Surroundings SurroundingsFor(LoopSet::Member& member, uint64_t id);
-  void OpenReplicaOn(LoopSet::Member& member, uint64_t id, std::unique_ptr<Directory> directory,
+  void OpenReplicaOn(LoopSet::Member& member, uint64_t id, ReplicaDirectories directories,
                      uint64_t epoch, VolumeDone done);
   void VolumeOpened(uint64_t id, Result<std::shared_ptr<HostVolume>> volume,
                     const VolumeDone& done);
@@ -108,6 +110,7 @@ class NativeHost {
   LogSubscription log_;
   std::unique_ptr<iscsi::Server> iscsi_;
   std::unique_ptr<nbd::Server> nbd_;
+  DiskSweeper sweeper_;
   std::unique_ptr<LoopSet> loops_;
 
   // The rest belongs to the control loop.

@@ -100,7 +100,7 @@ void Run(Input input) {
   while (!input.empty() && commands.size() < kCommandsMax) {
     fate = input.U8();
     if ((fate & 0x80) != 0 && !faulty.delayed().empty()) faulty.Release();
-    if ((fate & 0x78) == 0x78) unit->Reset(nexuses[0]);
+    if ((fate & 0x78) == 0x78) unit->Reset();
     commands.push_back(std::make_unique<Sent>());
     Send(*unit, nexuses, input, *commands.back());
   }

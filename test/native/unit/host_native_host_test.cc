@@ -2,6 +2,8 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <filesystem>
+#include <fstream>
 #include <string>
 #include <vector>
 
@@ -50,6 +52,34 @@ TEST(NativeHost, CreatesOpensDescribesAndRemovesAReplica) {
   EXPECT_TRUE(Close(*volume).ok());
   EXPECT_TRUE(Await<Status>(remove).ok());
   EXPECT_EQ(Await<Status>(remove).code(), ErrorCode::kNotFound);
+}
+
+TEST(NativeHost, FreesADiskOnceOfWhatInterruptedCreationsAndRemovalsLeft) {
+  namespace fs = std::filesystem;
+  const TempDirectory disk;
+  const fs::path replicas = fs::path(disk.path()) / "replicas";
+  const auto leave = [&](const char* name) {
+    fs::create_directories(replicas / name);
+    std::ofstream(replicas / name / "layer-000001.img") << "half-made";
+  };
+  const auto probe = [&](HostRig& rig) {
+    return Await<Result<DiskProbe>>(
+               [&](auto done) { rig.host().ProbeDisk(disk.path(), std::move(done)); })
+        .ok();
+  };
+  leave(".new-a");
+  leave(".removed-b");
+  leave("somebody-elses");
+  HostRig rig;
+  ASSERT_TRUE(probe(rig));
+  EXPECT_FALSE(fs::exists(replicas / ".new-a"));
+  EXPECT_FALSE(fs::exists(replicas / ".removed-b"));
+  EXPECT_TRUE(fs::exists(replicas / "somebody-elses"));
+  // From now on such a name is that of a creation under way.
+  leave(".new-c");
+  ASSERT_TRUE(probe(rig));
+  EXPECT_TRUE(rig.Create(disk.path(), "r", kSizeBytes).ok());
+  EXPECT_TRUE(fs::exists(replicas / ".new-c"));
 }
 
 TEST(NativeHost, SaysWhatKeepsAReplicaFromOpening) {
