@@ -1,5 +1,11 @@
 /** The domain's nouns as the API sends them. */
-import type { Disk, ExportAddress, Snapshot, Volume } from '../volume/model.js';
+import {
+  type Disk,
+  type ExportAddress,
+  formOf,
+  type Snapshot,
+  type Volume,
+} from '../volume/model.js';
 import type { Diff } from '../volume/snapshot-service.js';
 import type { ChapBody, DiffBody, DiskBody, SnapshotBody, Timestamp, VolumeBody } from './types.js';
 
@@ -28,7 +34,7 @@ export function volumeBody(view: VolumeView): VolumeBody {
     robustness: volume.robustness,
     desiredAttached: volume.desired.attached,
     frontends: volume.desired.frontends,
-    readOnly: volume.desired.readOnly,
+    ...formOf(volume.desired),
     epoch: String(volume.epoch),
     chap: chapBody(volume, view.withSecrets),
     initiators: volume.initiators,

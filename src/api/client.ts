@@ -71,6 +71,10 @@ export class ApiClient {
     return this.#call('POST', `${volumePath(name)}/detach`, body);
   }
 
+  setVolumeAccess(name: string, body: api.VolumeAccessBody): Promise<api.VolumeBody> {
+    return this.#call('POST', `${volumePath(name)}/access`, body);
+  }
+
   expandVolume(name: string, body: api.VolumeExpandBody): Promise<api.VolumeBody> {
     return this.#call('POST', `${volumePath(name)}/expand`, body);
   }

@@ -12,6 +12,8 @@ import {
   INITIATORS_MAX,
   INITIATOR_NAME_CHARS_MAX,
 } from '../core/limits.js';
+import { FRONTENDS } from '../volume/exports.js';
+import { PROVISIONINGS } from '../volume/model.js';
 
 declare module 'fastify' {
   interface FastifySchema {
@@ -36,7 +38,7 @@ const size = {
   maxLength: 40,
   description: 'bytes in decimal, or with a unit: "10GiB"',
 } as const;
-const frontend = { type: 'string', enum: ['iscsi', 'nbd'] } as const;
+const frontend = { type: 'string', enum: FRONTENDS } as const;
 const paramText = { type: 'string', minLength: 1, maxLength: API_PARAM_CHARS_MAX } as const;
 
 function ref(id: string): JsonSchema {
@@ -76,6 +78,12 @@ const chapRequest = object(
   ['mutualUser', 'mutualSecret'],
 );
 
+const initiatorNames = array(
+  { type: 'string', maxLength: INITIATOR_NAME_CHARS_MAX },
+  { maxItems: INITIATORS_MAX },
+);
+const provisioning: JsonSchema = { type: 'string', enum: PROVISIONINGS };
+
 const chapAnswer = object(
   { user: string, secret: string, mutualUser: string, mutualSecret: string },
   ['secret', 'mutualUser', 'mutualSecret'],
@@ -110,6 +118,8 @@ const volume = object({
   desiredAttached: boolean,
   frontends: array(frontend),
   readOnly: boolean,
+  removable: boolean,
+  provisioning,
   epoch: string,
   chap: nullable(chapAnswer),
   initiators: array(string),
@@ -192,17 +202,20 @@ export const COMPONENTS: Readonly<Record<string, JsonSchema>> = {
       size,
       disk: { type: 'string', minLength: 1, maxLength: DISK_PATH_CHARS_MAX },
       chap: chapRequest,
-      initiators: array(
-        { type: 'string', maxLength: INITIATOR_NAME_CHARS_MAX },
-        { maxItems: INITIATORS_MAX },
-      ),
+      initiators: initiatorNames,
     },
     ['disk', 'chap', 'initiators'],
   ),
   VolumeAttach: optionalBody({
     frontends: array(frontend, { minItems: 1, maxItems: 2, uniqueItems: true }),
     readOnly: boolean,
+    removable: boolean,
+    provisioning,
   }),
+  VolumeAccess: object({ chap: nullable(chapRequest), initiators: initiatorNames }, [
+    'chap',
+    'initiators',
+  ]),
   VolumeDetach: optionalBody({ force: boolean }),
   VolumeExpand: object({ size }),
   Snapshot: snapshot,

@@ -5,9 +5,9 @@
  * requests may carry a unit ("10GiB", "512MiB", "1T"). Times are RFC 3339 in UTC.
  */
 import type { ErrorCode } from '../core/errors.js';
-import type { Frontend, VolumeRobustness, VolumeState } from '../volume/model.js';
+import type { Frontend, Provisioning, VolumeRobustness, VolumeState } from '../volume/model.js';
 
-export type { ErrorCode, Frontend, VolumeRobustness, VolumeState };
+export type { ErrorCode, Frontend, Provisioning, VolumeRobustness, VolumeState };
 
 /** Exact count of bytes, in decimal digits. */
 export type ByteCount = string;
@@ -81,6 +81,8 @@ export interface VolumeBody {
   desiredAttached: boolean;
   frontends: Frontend[];
   readOnly: boolean;
+  removable: boolean;
+  provisioning: Provisioning;
   epoch: string;
   chap: ChapBody | null;
   /** Allowed iSCSI initiator names; empty means all. */
@@ -92,13 +94,20 @@ export interface VolumeBody {
   problem: Problem | null;
 }
 
+export interface ChapRequestBody {
+  user: string;
+  secret: string;
+  mutualUser?: string;
+  mutualSecret?: string;
+}
+
 export interface VolumeCreateBody {
   name: string;
   /** "10737418240" or "10GiB". */
   size: string;
   /** Id or path of a disk; the one with the most free space when absent. */
   disk?: string;
-  chap?: { user: string; secret: string; mutualUser?: string; mutualSecret?: string };
+  chap?: ChapRequestBody;
   initiators?: string[];
 }
 
@@ -106,6 +115,18 @@ export interface VolumeAttachBody {
   /** Both when absent. */
   frontends?: Frontend[];
   readOnly?: boolean;
+  /** Over iSCSI: the medium can be unloaded and locked. */
+  removable?: boolean;
+  /** "full": initiators cannot give blocks back over iSCSI. */
+  provisioning?: Provisioning;
+}
+
+/** What is absent stays; it counts for new logins over iSCSI. */
+export interface VolumeAccessBody {
+  /** null: none is asked for. */
+  chap?: ChapRequestBody | null;
+  /** Empty: all. */
+  initiators?: string[];
 }
 
 export interface VolumeDetachBody {

@@ -19,6 +19,7 @@ import { volumeDetach } from './commands/volume-detach.js';
 import { volumeExpand } from './commands/volume-expand.js';
 import { volumeLs } from './commands/volume-ls.js';
 import { volumeRm } from './commands/volume-rm.js';
+import { volumeSet } from './commands/volume-set.js';
 import { volumeShow } from './commands/volume-show.js';
 
 export interface Noun {
@@ -31,7 +32,16 @@ export const NOUNS: readonly Noun[] = [
   {
     name: 'volume',
     describe: 'Volumes: block devices of a fixed size',
-    verbs: [volumeCreate, volumeLs, volumeShow, volumeAttach, volumeDetach, volumeExpand, volumeRm],
+    verbs: [
+      volumeCreate,
+      volumeLs,
+      volumeShow,
+      volumeSet,
+      volumeAttach,
+      volumeDetach,
+      volumeExpand,
+      volumeRm,
+    ],
   },
   {
     name: 'snapshot',

@@ -10,7 +10,7 @@ export function volumeFields(volume: VolumeBody): [string, string][] {
     ['id', volume.id],
     ['size', `${formatSizeExact(BigInt(volume.sizeBytes))} (${volume.sizeBytes} bytes)`],
     ['allocated', allocated(volume)],
-    ['state', volume.readOnly ? `${volume.state}, read-only` : volume.state],
+    ['state', [volume.state, ...form(volume)].join(', ')],
     ['robustness', volume.robustness],
     ['created', formatTime(volume.createdAt)],
     ['CHAP', chap(volume)],
@@ -30,6 +30,14 @@ function allocated(volume: VolumeBody): string {
   return volume.allocatedBytes === null
     ? 'not known yet'
     : formatSize(BigInt(volume.allocatedBytes));
+}
+
+function form({ readOnly, removable, provisioning }: VolumeBody): string[] {
+  const words: string[] = [];
+  if (readOnly) words.push('read-only');
+  if (removable) words.push('removable');
+  if (provisioning === 'full') words.push('fully provisioned');
+  return words;
 }
 
 function chap(volume: VolumeBody): string {

@@ -23,7 +23,7 @@ import { OpenVolumes } from '../volume/open-volumes.js';
 import type { Store } from '../volume/ports.js';
 import { SnapshotService } from '../volume/snapshot-service.js';
 import { VolumeService } from '../volume/volume-service.js';
-import type { AgentConfig } from './config.js';
+import { type AgentConfig, verifiesClients } from './config.js';
 import { ioError, LocalDiskDirectories, makeDirectories } from './disk-directories.js';
 import { examineMachine } from './doctor.js';
 import { Health } from './health.js';
@@ -133,7 +133,7 @@ async function startServices(parts: ServiceParts): Promise<Services> {
   const directories = new LocalDiskDirectories();
   const events = new DomainEvents(log);
   const open = new OpenVolumes({ store, engine, directories, events, clock, log });
-  lifecycle.started('volumes', () => open.closeAll());
+  lifecycle.started('volumes', () => open.stop());
   const nodeId = await nodeIdentity(store);
   const base = { store, engine, directories, nodeId, clock, log };
   const disks = new DiskService(base);
@@ -207,7 +207,7 @@ function wantedAddresses(config: AgentConfig): {
   return {
     iscsi: config.iscsiPortals,
     nbd: config.nbdListeners,
-    nbdClientsVerified: config.nbdTls !== null && config.nbdTls.clientCaFile !== '',
+    nbdClientsVerified: verifiesClients(config.nbdTls),
   };
 }
 
@@ -236,14 +236,13 @@ async function listenAll(
         : null;
     await engine.setDiscoveryAuth({ user: chap.user, secret: chap.secret }, mutual);
   }
-  const tls = config.nbdTls === null ? null : { ...config.nbdTls, required: true };
   const iscsi: string[] = [];
   const nbd: string[] = [];
   for (const portal of config.iscsiPortals) {
     iscsi.push(await namingFlag('--iscsi-portal', portal, engine.listenIscsi(portal)));
   }
   for (const address of config.nbdListeners) {
-    const used = engine.listenNbd(address, address.startsWith('unix:') ? null : tls);
+    const used = engine.listenNbd(address, address.startsWith('unix:') ? null : config.nbdTls);
     nbd.push(await namingFlag('--nbd-listen', address, used));
   }
   listen.iscsi = iscsi;

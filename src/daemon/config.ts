@@ -23,10 +23,12 @@ export interface AgentOptions {
   nbdTlsCert?: string | undefined;
   nbdTlsKey?: string | undefined;
   nbdTlsClientCa?: string | undefined;
+  nbdTls?: string | undefined;
   discoveryChapFile?: string | undefined;
 }
 
 export const LOG_FORMATS = ['text', 'json'] as const;
+export const NBD_TLS_MODES = ['required', 'optional'] as const;
 export const IO_BACKENDS = ['auto', 'io_uring', 'epoll'] as const;
 
 export interface AgentConfig {
@@ -39,7 +41,13 @@ export interface AgentConfig {
   logLevel: LogLevel;
   ioBackend: (typeof IO_BACKENDS)[number];
   loops: number;
-  nbdTls: { certificateFile: string; keyFile: string; clientCaFile: string } | null;
+  nbdTls: {
+    certificateFile: string;
+    keyFile: string;
+    clientCaFile: string;
+    /** Else clients may go without. */
+    required: boolean;
+  } | null;
   discoveryChap: ChapSettings | null;
 }
 
@@ -87,6 +95,9 @@ export function resolveConfig(options: AgentOptions, around: Surroundings): Agen
   checkCount('--nbd-listen', nbdListeners);
   const nbdTls = tlsOf(options);
   refuseOpenNbd(nbdListeners, nbdTls);
+  const discoveryChap =
+    options.discoveryChapFile === undefined ? null : readChapFile(options.discoveryChapFile);
+  refuseOpenDiscovery(iscsiPortals, discoveryChap);
   return {
     dataDir,
     runDir,
@@ -98,8 +109,7 @@ export function resolveConfig(options: AgentOptions, around: Surroundings): Agen
     ioBackend: oneOf('--io-backend', options.ioBackend ?? 'auto', IO_BACKENDS),
     loops: loopsOf(options.loops ?? Math.min(around.processors, LOOPS_MAX)),
     nbdTls,
-    discoveryChap:
-      options.discoveryChapFile === undefined ? null : readChapFile(options.discoveryChapFile),
+    discoveryChap,
   };
 }
 
@@ -151,8 +161,8 @@ function loopsOf(loops: number): number {
 }
 
 function tlsOf(options: AgentOptions): AgentConfig['nbdTls'] {
-  const { nbdTlsCert, nbdTlsKey, nbdTlsClientCa } = options;
-  if (nbdTlsCert === undefined && nbdTlsKey === undefined && nbdTlsClientCa === undefined) {
+  const { nbdTlsCert, nbdTlsKey, nbdTlsClientCa, nbdTls } = options;
+  if ([nbdTlsCert, nbdTlsKey, nbdTlsClientCa, nbdTls].every((each) => each === undefined)) {
     return null;
   }
   if (nbdTlsCert === undefined || nbdTlsKey === undefined) {
@@ -165,17 +175,34 @@ function tlsOf(options: AgentOptions): AgentConfig['nbdTls'] {
     certificateFile: resolve(nbdTlsCert),
     keyFile: resolve(nbdTlsKey),
     clientCaFile: nbdTlsClientCa === undefined ? '' : resolve(nbdTlsClientCa),
+    required: oneOf('--nbd-tls', nbdTls ?? 'required', NBD_TLS_MODES) === 'required',
   };
+}
+
+/** Whether every NBD client over TCP has to show a certificate. */
+export function verifiesClients(tls: AgentConfig['nbdTls']): boolean {
+  return tls !== null && tls.required && tls.clientCaFile !== '';
 }
 
 /** NBD has no other way to know its clients, so beyond loopback they must show a certificate. */
 function refuseOpenNbd(listeners: string[], tls: AgentConfig['nbdTls']): void {
   const remote = listeners.find((address) => !isLocalOnly(address));
-  if (remote === undefined || (tls !== null && tls.clientCaFile !== '')) return;
+  if (remote === undefined || verifiesClients(tls)) return;
   throw new AurochsError(
     'FAILED_PRECONDITION',
     `--nbd-listen ${remote} can be reached from other machines, and nothing asks clients who they are`,
-    'Add --nbd-tls-cert, --nbd-tls-key and --nbd-tls-client-ca, or listen on a loopback address.',
+    'Add --nbd-tls-cert, --nbd-tls-key and --nbd-tls-client-ca without --nbd-tls optional, or listen on a loopback address.',
+  );
+}
+
+/** Discovery lists volumes by name, so beyond loopback it must know who asks. */
+function refuseOpenDiscovery(portals: string[], chap: ChapSettings | null): void {
+  const remote = portals.find((address) => !isLocalOnly(address));
+  if (remote === undefined || chap !== null) return;
+  throw new AurochsError(
+    'FAILED_PRECONDITION',
+    `--iscsi-portal ${remote} can be reached from other machines, and discovery asks nobody who they are`,
+    'Add --discovery-chap-file, or listen on a loopback address.',
   );
 }
 

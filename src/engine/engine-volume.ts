@@ -3,6 +3,7 @@ import { translated } from '../native/native-error.js';
 import type {
   DiffPage,
   EngineVolume,
+  IscsiAccess,
   IscsiExportConfig,
   NbdExportConfig,
   ReplicaDescription,
@@ -42,6 +43,10 @@ export class HostedVolume implements EngineVolume {
 
   exportIscsi(config: IscsiExportConfig): Promise<void> {
     return translated(this.#volume.exportIscsi(config));
+  }
+
+  setIscsiAccess(access: IscsiAccess): Promise<void> {
+    return translated(this.#volume.setIscsiAccess(access));
   }
 
   unexportIscsi(): Promise<void> {

@@ -61,13 +61,20 @@ export interface FsckFinding {
   message: string;
 }
 
+export interface IscsiAccess {
+  chap: ChapCredentials | null;
+  mutualChap: ChapCredentials | null;
+  /** Empty: all. */
+  initiators: string[];
+}
+
 export interface IscsiExport {
   targetName: string;
   serial: string;
   readOnly: boolean;
-  chap: ChapCredentials | null;
-  mutualChap: ChapCredentials | null;
-  initiators: string[];
+  removable: boolean;
+  provisioning: 'thin' | 'full';
+  access: IscsiAccess;
 }
 
 export interface NbdExport {
@@ -111,6 +118,8 @@ export interface NativeVolume {
   diff(older: string, newer: string, offsetBytes: bigint, runsMax: number): Promise<DiffPage>;
   /** One export per frontend: ALREADY_EXISTS while there is one. Ending none succeeds. */
   exportIscsi(config: IscsiExport): Promise<void>;
+  /** Who may log in from now on; open sessions stay. FAILED_PRECONDITION while there is no export. */
+  setIscsiAccess(access: IscsiAccess): Promise<void>;
   unexportIscsi(): Promise<void>;
   exportNbd(config: NbdExport): Promise<void>;
   unexportNbd(): Promise<void>;

@@ -2,7 +2,17 @@
  * What to do next for one volume: a function of what is wanted, what the store says and what is open. It does
  * nothing itself. Steps are small, so that a crash between any two leaves a state from which it goes on.
  */
-import type { Frontend, Volume, VolumeState } from '../volume/model.js';
+import { isDeepStrictEqual } from 'node:util';
+
+import { iscsiAccess } from '../volume/exports.js';
+import {
+  sameForm,
+  type Frontend,
+  type UnitForm,
+  type Volume,
+  type VolumeState,
+} from '../volume/model.js';
+import type { IscsiAccess } from '../volume/ports.js';
 import type { OpenPurpose } from '../volume/open-volumes.js';
 
 export type Step =
@@ -14,6 +24,8 @@ export type Step =
   | { do: 'expand' }
   | { do: 'export'; frontend: Frontend }
   | { do: 'unexport'; frontend: Frontend }
+  /** Tell the iSCSI export who may log in now. */
+  | { do: 'setAccess' }
   /** All is as wanted: say so in the store. */
   | { do: 'announce' }
   /** Write down that the replica lost data (D4). */
@@ -30,8 +42,10 @@ export type Step =
 /** What this process has of the volume. */
 export interface Live {
   purpose: OpenPurpose;
-  readOnly: boolean;
+  form: UnitForm;
   offered: ReadonlySet<Frontend>;
+  /** What the iSCSI export was last told about who may log in. */
+  access: IscsiAccess | null;
   announced: boolean;
   failed: string | null;
   mergeError: string | null;
@@ -93,7 +107,7 @@ function towardsAttached(volume: Volume, observed: Observed): Step {
   }
   // W3: somebody else has raised the epoch; we must not serve a moment longer.
   if (!claimed) return { do: 'close' };
-  if (live.purpose === 'maintenance' || live.readOnly !== volume.desired.readOnly) {
+  if (live.purpose === 'maintenance' || !sameForm(live.form, volume.desired)) {
     return { do: 'close' };
   }
   // Detaching was changed to attaching before it was closed: close, and take the usual way.
@@ -104,6 +118,9 @@ function towardsAttached(volume: Volume, observed: Observed): Step {
   }
   for (const frontend of live.offered) {
     if (!volume.desired.frontends.includes(frontend)) return { do: 'unexport', frontend };
+  }
+  if (live.offered.has('iscsi') && !isDeepStrictEqual(live.access, iscsiAccess(volume))) {
+    return { do: 'setAccess' };
   }
   if (volume.state !== 'attached' || !live.announced) return { do: 'announce' };
   return volume.merging ? { do: 'checkMerges' } : { do: 'rest', againAfterMs: null };
@@ -122,6 +139,10 @@ function towardsDetached(volume: Volume, observed: Observed): Step {
       break;
   }
   if (live?.purpose === 'attach') return { do: 'close' };
+  // Opened again, a merge would take for durable what the disk has lost (D4): not before somebody asked.
+  if (volume.replicas[0]?.failed != null) {
+    return live === null ? { do: 'rest', againAfterMs: null } : { do: 'close' };
+  }
   const grows = volume.desired.sizeBytes > volume.sizeBytes;
   if (live === null) {
     if (!grows && !volume.merging) return { do: 'rest', againAfterMs: null };

@@ -8,13 +8,19 @@ import { unreachable } from '../core/invariant.js';
 import { RESYNC_INTERVAL_MS, RETRY_MIN_MS, STEPS_PER_RECONCILE_MAX } from '../core/limits.js';
 import type { Logger } from '../core/logger.js';
 import {
+  iscsiAccess,
   iscsiConfig,
   nbdConfig,
   refusalToExport,
   type ListenAddresses,
 } from '../volume/exports.js';
 import type { Frontend, Problem, Volume, VolumeRobustness } from '../volume/model.js';
-import { onlyReplica, type OpenVolume, type OpenVolumes } from '../volume/open-volumes.js';
+import {
+  onlyReplica,
+  withoutFailure,
+  type OpenVolume,
+  type OpenVolumes,
+} from '../volume/open-volumes.js';
 import type { Engine, Store, Stored } from '../volume/ports.js';
 import { moveTo } from '../volume/volume-state.js';
 import { nextStep, type Observed, type Step } from './next-step.js';
@@ -99,6 +105,8 @@ export class VolumeReconciler {
         return this.#export(volume, step.frontend);
       case 'unexport':
         return this.#unexport(volume, step.frontend);
+      case 'setAccess':
+        return this.#setAccess(volume);
       case 'announce':
         return this.#announce(stored);
       case 'noteFailure':
@@ -159,8 +167,13 @@ export class VolumeReconciler {
     const refusal = refusalToExport(volume, frontend, this.deps.listen);
     if (refusal !== null) throw refusal;
     const open = this.#mustBeOpen(volume);
-    if (frontend === 'iscsi') await open.engine.exportIscsi(iscsiConfig(volume));
-    else await open.engine.exportNbd(nbdConfig(volume));
+    if (frontend === 'iscsi') {
+      const config = iscsiConfig(volume);
+      await open.engine.exportIscsi(config);
+      open.access = config.access;
+    } else {
+      await open.engine.exportNbd(nbdConfig(volume));
+    }
     open.offered.add(frontend);
     open.announced = false;
   }
@@ -171,6 +184,15 @@ export class VolumeReconciler {
     else await open.engine.unexportNbd();
     open.offered.delete(frontend);
     open.announced = false;
+  }
+
+  async #setAccess(volume: Volume): Promise<void> {
+    const open = this.#mustBeOpen(volume);
+    const access = iscsiAccess(volume);
+    await open.engine.setIscsiAccess(access);
+    open.access = access;
+    open.announced = false; // Whoever changed it waits to hear.
+    this.deps.log.info('who may log in over iSCSI has changed', { volume: volume.name });
   }
 
   async #announce(stored: Stored<'volume'>): Promise<void> {
@@ -264,10 +286,6 @@ export class VolumeReconciler {
   #wrote(item: Stored<'volume'>): void {
     this.#written.set(item.key, item.revision);
   }
-}
-
-function withoutFailure(volume: Volume): Volume {
-  return { ...volume, replicas: volume.replicas.map((place) => ({ ...place, failed: null })) };
 }
 
 /** Errors that say: this replica cannot be served as it is. */

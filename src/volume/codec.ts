@@ -3,7 +3,16 @@
  * stops being exact at 2^53. What is read is checked field by field (D2): a store may have been edited.
  */
 import { AurochsError, isErrorCode } from '../core/errors.js';
-import type { ChapSettings, Disk, Frontend, Problem, ReplicaPlace, Volume } from './model.js';
+import {
+  type ChapSettings,
+  type Disk,
+  type Frontend,
+  PLAIN_FORM,
+  type Problem,
+  PROVISIONINGS,
+  type ReplicaPlace,
+  type Volume,
+} from './model.js';
 import type { Kind, Kinds, NodeIdentity } from './ports.js';
 
 type Json = Record<string, unknown>;
@@ -42,6 +51,11 @@ class Fields {
     return value;
   }
 
+  /** Of a field that older versions did not write. */
+  optionalBoolean(name: string): boolean | undefined {
+    return this.#object[name] === undefined ? undefined : this.boolean(name);
+  }
+
   time(name: string): number {
     const value = this.#object[name];
     if (!Number.isSafeInteger(value)) throw corrupt(`${this.path}.${name}`, 'a time', value);
@@ -61,6 +75,10 @@ class Fields {
     const found = allowed.find((each) => each === value);
     if (found === undefined) throw corrupt(`${this.path}.${name}`, allowed.join(' | '), value);
     return found;
+  }
+
+  optionalOneOf<T extends string>(name: string, allowed: readonly T[]): T | undefined {
+    return this.#object[name] === undefined ? undefined : this.oneOf(name, allowed);
   }
 
   object(name: string): Fields {
@@ -145,6 +163,8 @@ function decodeVolume(value: unknown): Volume {
       attached: desired.boolean('attached'),
       frontends: desired.array('frontends', decodeFrontend),
       readOnly: desired.boolean('readOnly'),
+      removable: desired.optionalBoolean('removable') ?? PLAIN_FORM.removable,
+      provisioning: desired.optionalOneOf('provisioning', PROVISIONINGS) ?? PLAIN_FORM.provisioning,
       sizeBytes: desired.count('sizeBytes'),
       deleted: desired.boolean('deleted'),
     },

@@ -2,8 +2,8 @@
 import { AurochsError } from '../core/errors.js';
 import { serialOf } from '../core/ids.js';
 import { targetName } from './names.js';
-import type { ExportAddress, Frontend, Volume } from './model.js';
-import type { IscsiExportConfig, NbdExportConfig } from './ports.js';
+import { type ExportAddress, formOf, type Frontend, type Volume } from './model.js';
+import type { IscsiAccess, IscsiExportConfig, NbdExportConfig } from './ports.js';
 
 /** Where this agent listens. Addresses are "HOST:PORT", "[HOST]:PORT" or "unix:PATH". */
 export interface ListenAddresses {
@@ -63,7 +63,7 @@ export function refusalToExport(
       `volume ${volume.name}: the iSCSI portal ${remote} can be reached from other machines, and the volume has no ${
         volume.chap === null ? 'CHAP secret' : 'list of initiators'
       }`,
-      'Create the volume with chap and initiators, or start the agent with --iscsi-portal on a loopback address.',
+      'Give it both (aurochs volume set --chap-user … --chap-secret-file … --initiator …), or start the agent with --iscsi-portal on a loopback address.',
     );
   }
   const remote = listen.nbd.find((address) => !isLocalOnly(address));
@@ -75,19 +75,24 @@ export function refusalToExport(
   );
 }
 
-export function iscsiConfig(volume: Volume): IscsiExportConfig {
-  const { chap } = volume;
+export function iscsiAccess({ chap, initiators }: Volume): IscsiAccess {
   const mutual =
     chap?.mutualUser !== undefined && chap.mutualSecret !== undefined
       ? { user: chap.mutualUser, secret: chap.mutualSecret }
       : null;
   return {
-    targetName: targetName(volume.name),
-    serial: serialOf(volume.id),
-    readOnly: volume.desired.readOnly,
     chap: chap === null ? null : { user: chap.user, secret: chap.secret },
     mutualChap: mutual,
-    initiators: volume.initiators,
+    initiators,
+  };
+}
+
+export function iscsiConfig(volume: Volume): IscsiExportConfig {
+  return {
+    ...formOf(volume.desired),
+    targetName: targetName(volume.name),
+    serial: serialOf(volume.id),
+    access: iscsiAccess(volume),
   };
 }
 

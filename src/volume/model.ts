@@ -17,6 +17,30 @@ export interface ChapSettings {
   mutualSecret?: string;
 }
 
+/** Thin: initiators may unmap blocks. Full: blocks are never given back through iSCSI. */
+export type Provisioning = 'thin' | 'full';
+export const PROVISIONINGS: readonly Provisioning[] = ['thin', 'full'];
+
+/** How an attached volume shows itself to initiators. */
+export interface UnitForm {
+  readOnly: boolean;
+  /** The medium can be unloaded and locked (iSCSI). */
+  removable: boolean;
+  provisioning: Provisioning;
+}
+
+export const PLAIN_FORM: UnitForm = { readOnly: false, removable: false, provisioning: 'thin' };
+
+export function formOf({ readOnly, removable, provisioning }: UnitForm): UnitForm {
+  return { readOnly, removable, provisioning };
+}
+
+export function sameForm(a: UnitForm, b: UnitForm): boolean {
+  return (
+    a.readOnly === b.readOnly && a.removable === b.removable && a.provisioning === b.provisioning
+  );
+}
+
 export interface ReplicaPlace {
   id: string;
   nodeId: string;
@@ -43,10 +67,9 @@ export interface Volume {
   sizeBytes: bigint;
   createdUnixMs: number;
   /** What the user asked for. */
-  desired: {
+  desired: UnitForm & {
     attached: boolean;
     frontends: Frontend[];
-    readOnly: boolean;
     sizeBytes: bigint;
     deleted: boolean;
   };

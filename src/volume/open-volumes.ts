@@ -11,12 +11,20 @@ import { invariant } from '../core/invariant.js';
 import { KeyedMutex } from '../core/keyed-mutex.js';
 import type { Logger } from '../core/logger.js';
 import type { DomainEvents } from './events.js';
-import type { Disk, Frontend, ReplicaPlace, Volume } from './model.js';
+import {
+  type Disk,
+  formOf,
+  type Frontend,
+  type ReplicaPlace,
+  type UnitForm,
+  type Volume,
+} from './model.js';
 import type {
   DiskDirectories,
   Engine,
   EngineEvent,
   EngineVolume,
+  IscsiAccess,
   ReplicaDescription,
   Store,
   Stored,
@@ -30,8 +38,10 @@ export interface OpenVolume {
   readonly volumeId: string;
   readonly epoch: bigint;
   readonly purpose: OpenPurpose;
-  readonly readOnly: boolean;
+  readonly form: UnitForm;
   readonly offered: Set<Frontend>;
+  /** What the iSCSI export was last told about who may log in; null before there was one. */
+  access: IscsiAccess | null;
   /** Whether the store has been written since `offered` changed, so that whoever waits hears of it. */
   announced: boolean;
   /** Why the replica lost data (D4); null while it is whole. */
@@ -109,8 +119,9 @@ export class OpenVolumes {
       volumeId: volume.id,
       epoch: volume.epoch,
       purpose,
-      readOnly: volume.desired.readOnly,
+      form: formOf(volume.desired),
       offered: new Set(),
+      access: null,
       announced: false,
       failed: null,
       mergeError: null,
@@ -141,7 +152,12 @@ export class OpenVolumes {
       return { volume: stored.value, open: live };
     }
     const volume = stored.value;
-    if (volume.state !== 'detached' || volume.desired.attached || volume.desired.deleted) {
+    if (
+      volume.state !== 'detached' ||
+      volume.desired.attached ||
+      volume.desired.deleted ||
+      onlyReplica(volume).failed !== null
+    ) {
       throw new AurochsError(
         volume.problem?.code ?? 'UNAVAILABLE',
         volume.problem?.message ?? `volume ${name} is ${volume.state}; it is not open yet`,
@@ -197,21 +213,12 @@ export class OpenVolumes {
     this.#claimed.delete(volume.id);
   }
 
-  /** Closes every volume. REQUIRES: no reconciler runs and nobody asks for work any more. */
-  async closeAll(): Promise<void> {
+  /**
+   * Hears of nothing any more. What is open stays so until the engine closes, which ends the listeners first: an
+   * initiator must find a closed port, which it tries again, and never a portal that does not know its target.
+   */
+  stop(): void {
     this.#unsubscribe();
-    const closing = [...this.#open].map(([name, open]) =>
-      this.exclusive(name, async () => {
-        this.#open.delete(name);
-        await open.engine.close();
-      }),
-    );
-    const results = await Promise.allSettled(closing);
-    for (const result of results) {
-      if (result.status === 'rejected') {
-        this.deps.log.error('closing a volume failed', { error: String(result.reason) });
-      }
-    }
   }
 
   async #claimRetrying(stored: Stored<'volume'>): Promise<Stored<'volume'>> {
@@ -307,6 +314,11 @@ export function onlyReplica(volume: Volume): ReplicaPlace {
     `${volume.name}: has one replica, not ${volume.replicas.length}`,
   );
   return place;
+}
+
+/** Whoever detaches a failed replica accepts the loss of what was not flushed. */
+export function withoutFailure(volume: Volume): Volume {
+  return { ...volume, replicas: volume.replicas.map((place) => ({ ...place, failed: null })) };
 }
 
 export function volumeNotFound(name: string): AurochsError {

@@ -2,7 +2,7 @@
  * What the domain needs from outside: the engine (data path of this node), the store, a way to see
  * leftover directories. Adapters implement these; the domain and the reconcilers see nothing else.
  */
-import type { DiffRun, Disk, Frontend, Volume } from './model.js';
+import type { DiffRun, Disk, Frontend, UnitForm, Volume } from './model.js';
 
 // -- Engine: the shapes follow the native binding so that its adapter is thin.
 
@@ -51,13 +51,18 @@ export interface EngineChap {
   secret: string;
 }
 
-export interface IscsiExportConfig {
-  targetName: string;
-  serial: string;
-  readOnly: boolean;
+/** Who may log in. */
+export interface IscsiAccess {
   chap: EngineChap | null;
   mutualChap: EngineChap | null;
+  /** Empty: all. */
   initiators: string[];
+}
+
+export interface IscsiExportConfig extends UnitForm {
+  targetName: string;
+  serial: string;
+  access: IscsiAccess;
 }
 
 export interface NbdExportConfig {
@@ -91,6 +96,8 @@ export interface EngineVolume {
   expand(sizeBytes: bigint): Promise<void>;
   diff(older: string, newer: string, offsetBytes: bigint, runsMax: number): Promise<DiffPage>;
   exportIscsi(config: IscsiExportConfig): Promise<void>;
+  /** For new logins; FAILED_PRECONDITION while there is no iSCSI export. */
+  setIscsiAccess(access: IscsiAccess): Promise<void>;
   unexportIscsi(): Promise<void>;
   exportNbd(config: NbdExportConfig): Promise<void>;
   unexportNbd(): Promise<void>;

@@ -3,6 +3,8 @@
  * out; the use case waits until that is observed and reports the problem if it cannot be done. An
  * intent that failed for its user is taken back, so that nothing half-made is left behind.
  */
+import { isDeepStrictEqual } from 'node:util';
+
 import type { Clock } from '../core/clock.js';
 import { AurochsError } from '../core/errors.js';
 import { newId, shortId } from '../core/ids.js';
@@ -16,10 +18,27 @@ import {
 import type { Logger } from '../core/logger.js';
 import { formatSizeExact } from '../core/units.js';
 import type { DiskService } from './disk-service.js';
-import { exportAddresses, FRONTENDS, refusalToExport, type ListenAddresses } from './exports.js';
-import type { ChapSettings, Disk, ExportAddress, Frontend, Problem, Volume } from './model.js';
+import {
+  exportAddresses,
+  FRONTENDS,
+  iscsiAccess,
+  refusalToExport,
+  type ListenAddresses,
+} from './exports.js';
+import {
+  type ChapSettings,
+  type Disk,
+  type ExportAddress,
+  formOf,
+  type Frontend,
+  PLAIN_FORM,
+  type Problem,
+  sameForm,
+  type UnitForm,
+  type Volume,
+} from './model.js';
 import { checkChap, checkInitiators, checkVolumeName, volumeOfExport } from './names.js';
-import { onlyReplica, volumeNotFound, type OpenVolumes } from './open-volumes.js';
+import { onlyReplica, volumeNotFound, withoutFailure, type OpenVolumes } from './open-volumes.js';
 import type { Engine, EngineSession, Store, Stored } from './ports.js';
 import { changeVolume, waitForVolume, type WaitOptions } from './waiting.js';
 
@@ -43,9 +62,14 @@ export interface CreateVolume {
   initiators?: string[];
 }
 
-export interface AttachVolume {
+export interface AttachVolume extends Partial<UnitForm> {
   frontends?: Frontend[];
-  readOnly?: boolean;
+}
+
+/** Who may log in over iSCSI; what is absent stays. */
+export interface VolumeAccess {
+  chap?: ChapSettings | null;
+  initiators?: string[];
 }
 
 export class VolumeService {
@@ -126,21 +150,22 @@ export class VolumeService {
     let wasAttached = false;
     const stored = await changeVolume(this.deps.store, name, (volume) => {
       refuseIfDeleted(volume);
-      const readOnly = request.readOnly ?? (volume.desired.attached && volume.desired.readOnly);
+      const before = volume.desired.attached ? formOf(volume.desired) : PLAIN_FORM;
+      const form = formOf({ ...before, ...request });
       const offered = request.frontends ?? this.#allUsable(volume);
       for (const frontend of offered) {
         const refusal = refusalToExport(volume, frontend, this.deps.listen);
         if (refusal !== null) throw refusal;
       }
       wasAttached = volume.desired.attached;
-      if (wasAttached && volume.desired.readOnly !== readOnly) {
+      if (wasAttached && !sameForm(volume.desired, form)) {
         throw new AurochsError(
           'FAILED_PRECONDITION',
-          `volume ${name} is attached ${volume.desired.readOnly ? 'read-only' : 'for writing'}`,
+          `volume ${name} is attached ${formInWords(volume.desired)}`,
           'Detach it first.',
         );
       }
-      const desired = { ...volume.desired, attached: true, frontends: [...offered], readOnly };
+      const desired = { ...volume.desired, ...form, attached: true, frontends: [...offered] };
       return { ...volume, desired, problem: lastingProblem(volume) };
     });
     const seen = await waitForVolume(
@@ -159,14 +184,42 @@ export class VolumeService {
     throw problemOf(seen, 'could not be attached');
   }
 
+  /** For new logins: open sessions stay. Resolves when the export asks for it. */
+  async setAccess(name: string, access: VolumeAccess): Promise<Volume> {
+    if (access.chap !== undefined && access.chap !== null) checkChap(access.chap);
+    if (access.initiators !== undefined) checkInitiators(access.initiators);
+    const stored = await changeVolume(this.deps.store, name, (volume) => {
+      refuseIfDeleted(volume);
+      const next = { ...volume, ...access, problem: lastingProblem(volume) };
+      if (offersIscsi(next)) {
+        const refusal = refusalToExport(next, 'iscsi', this.deps.listen);
+        if (refusal !== null) throw refusal;
+      }
+      return next;
+    });
+    const seen = await waitForVolume(
+      this.deps.store,
+      stored,
+      (volume) => volume === null || volume.problem !== null || this.#asksAsWanted(volume),
+      this.#waiting('is being told who may log in'),
+    );
+    if (seen === null) throw volumeNotFound(name);
+    if (!this.#asksAsWanted(seen)) throw problemOf(seen, 'has not been told who may log in yet');
+    return seen;
+  }
+
   /** BUSY while sessions are open, unless forced. */
   async detach(name: string, force = false): Promise<Volume> {
     if (!force) this.#refuseIfInUse(name);
-    const stored = await changeVolume(this.deps.store, name, (volume) => ({
-      ...volume,
-      desired: { ...volume.desired, attached: false },
-      problem: volume.desired.attached ? null : volume.problem,
-    }));
+    const stored = await changeVolume(this.deps.store, name, (volume) => {
+      const desired = { ...volume.desired, attached: false };
+      if (volume.desired.attached) return { ...volume, desired, problem: null };
+      // Its replica failed while it was detached: there is no state to leave, but a loss to accept.
+      if (volume.state === 'detached' && onlyReplica(volume).failed !== null) {
+        return { ...withoutFailure(volume), desired, problem: null };
+      }
+      return { ...volume, desired };
+    });
     const seen = await waitForVolume(
       this.deps.store,
       stored,
@@ -253,7 +306,7 @@ export class VolumeService {
       name: request.name,
       sizeBytes,
       createdUnixMs: this.deps.clock.nowUnixMs(),
-      desired: { attached: false, frontends: [], readOnly: false, sizeBytes, deleted: false },
+      desired: { ...PLAIN_FORM, attached: false, frontends: [], sizeBytes, deleted: false },
       chap: request.chap ?? null,
       initiators: request.initiators ?? [],
       epoch: 0n,
@@ -325,6 +378,11 @@ export class VolumeService {
     );
   }
 
+  #asksAsWanted(volume: Volume): boolean {
+    const access = this.deps.open.get(volume)?.access;
+    return !offersIscsi(volume) || isDeepStrictEqual(access, iscsiAccess(volume));
+  }
+
   #refuseIfInUse(name: string): void {
     const sessions = this.sessions().filter((session) => session.volume === name);
     if (sessions.length === 0) return;
@@ -342,6 +400,17 @@ export class VolumeService {
 /** Detached, or on its way to or from existence: nothing of it is open. */
 function isClosed(volume: Volume): boolean {
   return volume.state === 'detached' || volume.state === 'creating' || volume.state === 'deleting';
+}
+
+function offersIscsi(volume: Volume): boolean {
+  return volume.desired.attached && volume.desired.frontends.includes('iscsi');
+}
+
+function formInWords({ readOnly, removable, provisioning }: UnitForm): string {
+  const words = [readOnly ? 'read-only' : 'for writing'];
+  if (removable) words.push('removable');
+  if (provisioning === 'full') words.push('fully provisioned');
+  return words.join(', ');
 }
 
 /** A new wish clears the last problem, unless the replica lost data: that lasts until a detach. */

@@ -25,9 +25,9 @@ for (const [name, volume] of Object.entries(volumes)) {
     targetName: `iqn.2026-11.io.aurochs:${name}`,
     serial: name,
     readOnly: false,
-    chap: null,
-    mutualChap: null,
-    initiators: [],
+    removable: false,
+    provisioning: 'thin',
+    access: { chap: null, mutualChap: null, initiators: [] },
   });
   await volume.exportNbd({ name, description: '', readOnly: false });
 }

@@ -73,7 +73,7 @@ export class ControlPlane {
 
   async stop(): Promise<void> {
     await this.controller.stop();
-    await this.open.closeAll();
+    this.open.stop();
     await this.store.close();
   }
 }

@@ -13,6 +13,7 @@ import type {
   EngineSession,
   EngineSnapshot,
   EngineVolume,
+  IscsiAccess,
   IscsiExportConfig,
   NbdExportConfig,
   ReplicaDescription,
@@ -247,6 +248,12 @@ export class FakeVolume implements EngineVolume {
   exportIscsi(config: IscsiExportConfig): Promise<void> {
     return this.#act('exportIscsi', () => {
       this.iscsi = config;
+    });
+  }
+
+  setIscsiAccess(access: IscsiAccess): Promise<void> {
+    return this.#act('setIscsiAccess', () => {
+      if (this.iscsi !== null) this.iscsi = { ...this.iscsi, access };
     });
   }
 

@@ -14,6 +14,8 @@ export function sampleVolume(name: string, change: Partial<Volume> = {}): Volume
       attached: false,
       frontends: [],
       readOnly: false,
+      removable: false,
+      provisioning: 'thin',
       sizeBytes: 1n << 40n,
       deleted: false,
     },

@@ -4,6 +4,7 @@ import type { Volume } from '../../volume/model.js';
 import { volumeBody } from '../bodies.js';
 import { answers, BODY, NO_CONTENT, PARAMS, QUERY } from '../schemas.js';
 import type {
+  VolumeAccessBody,
   VolumeAttachBody,
   VolumeBody,
   VolumeCreateBody,
@@ -19,6 +20,7 @@ export function volumeRoutes(app: FastifyInstance, deps: RouteDeps): void {
   readRoutes(app, deps);
   lifeRoutes(app, deps);
   attachRoutes(app, deps);
+  accessRoutes(app, deps);
 }
 
 async function bodies(
@@ -130,6 +132,22 @@ function lifeRoutes(app: FastifyInstance, deps: RouteDeps): void {
     },
     async (request) =>
       body(deps, await volumes.expand(request.params.name, parseSize(request.body.size))),
+  );
+}
+
+function accessRoutes(app: FastifyInstance, deps: RouteDeps): void {
+  app.post<Params & { Body: VolumeAccessBody }>(
+    '/v1/volumes/:name/access',
+    {
+      schema: {
+        summary: 'Change who may log in over iSCSI; open sessions stay',
+        params: PARAMS.volume,
+        querystring: QUERY.none,
+        body: BODY('VolumeAccess'),
+        response: answers(200, 'Volume'),
+      },
+    },
+    async (request) => body(deps, await deps.volumes.setAccess(request.params.name, request.body)),
   );
 }
 

@@ -1,5 +1,5 @@
 import { LOG_LEVELS } from '../../core/logger.js';
-import { IO_BACKENDS, LOG_FORMATS } from '../../daemon/config.js';
+import { IO_BACKENDS, LOG_FORMATS, NBD_TLS_MODES } from '../../daemon/config.js';
 import { apiSocketOf } from '../api-socket.js';
 import { command } from '../command.js';
 
@@ -45,6 +45,12 @@ export const agent = command({
       type: 'string',
       requiresArg: true,
       describe: 'Clients must show a certificate of this authority',
+    },
+    'nbd-tls': {
+      choices: NBD_TLS_MODES,
+      requiresArg: true,
+      describe: 'Whether clients over TCP may go without TLS',
+      defaultDescription: 'required, where there is a certificate',
     },
     'discovery-chap-file': {
       type: 'string',

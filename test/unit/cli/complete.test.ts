@@ -22,7 +22,15 @@ describe('shell completion', () => {
 
   it('offers the options that were not used yet', () => {
     assert.deepEqual(offer('volume', 'attach', 'db', '--read-only', '--'), {
-      words: ['--frontend', '--api-socket', '--output', '--help', '--version'],
+      words: [
+        '--frontend',
+        '--removable',
+        '--provision',
+        '--api-socket',
+        '--output',
+        '--help',
+        '--version',
+      ],
     });
   });
 

@@ -13,6 +13,8 @@ export function volumeBody(changes: Partial<VolumeBody> = {}): VolumeBody {
     desiredAttached: false,
     frontends: ['iscsi', 'nbd'],
     readOnly: false,
+    removable: false,
+    provisioning: 'thin',
     epoch: '3',
     chap: null,
     initiators: [],

@@ -116,6 +116,26 @@ describe('aurochs volume', () => {
     }
   });
 
+  it('attaches a volume in another form than the usual', async () => {
+    const body = volumeBody({ state: 'attached', removable: true, provisioning: 'full' });
+    agent.on('POST /v1/volumes/db/attach', { body });
+    agent.on('GET /v1/volumes/db', { body });
+    await run('volume attach db --removable --provision full');
+    assert.deepEqual(agent.seen[0]?.body, { removable: true, provisioning: 'full' });
+    const { stdout } = await run('volume show db');
+    assert.match(stdout, /attached, removable, fully provisioned/);
+  });
+
+  it('changes who may log in', async () => {
+    agent.on('POST /v1/volumes/db/access', { body: volumeBody() });
+    await run('volume set db --initiator iqn.2026-11.x:one --without-chap');
+    assert.deepEqual(agent.seen[0]?.body, { initiators: ['iqn.2026-11.x:one'], chap: null });
+    await run('volume set db --all-initiators');
+    assert.deepEqual(agent.seen[1]?.body, { initiators: [] });
+    assert.match((await run('volume set db')).stderr, /nothing to change/);
+    assert.equal(agent.seen.length, 2);
+  });
+
   it('takes the name after an option that may be repeated', async () => {
     agent.on('POST /v1/volumes/db/attach', { body: volumeBody({ state: 'attached' }) });
     assert.equal((await run('volume attach --frontend nbd db --read-only')).code, 0);

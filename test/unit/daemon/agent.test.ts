@@ -216,7 +216,9 @@ describe('the agent', function () {
     await agent.client.createVolume({ name: 'db', size: '64MiB' });
     await agent.client.attachVolume('db', {});
     await agent.end('SIGKILL');
-    const error = await refused({ iscsiPortal: '0.0.0.0:0' });
+    const discoveryChapFile = join(directory, 'chap.json');
+    writeFileSync(discoveryChapFile, '{"user":"u","secret":"twelve bytes"}', { mode: 0o600 });
+    const error = await refused({ iscsiPortal: '0.0.0.0:0', discoveryChapFile });
     assert.equal(error.code, 'FAILED_PRECONDITION');
     assert.match(error.message, /volume db.*0\.0\.0\.0/);
   });

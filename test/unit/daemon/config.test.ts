@@ -64,7 +64,17 @@ describe('the configuration of the agent', () => {
     refuses({ nbdListen: '0.0.0.0:10809' }, 'FAILED_PRECONDITION', /--nbd-tls-client-ca/);
     const tls = { nbdTlsCert: '/c.pem', nbdTlsKey: '/k.pem' };
     refuses({ nbdListen: '0.0.0.0:10809', ...tls }, 'FAILED_PRECONDITION', /client-ca/);
-    resolveConfig({ nbdListen: '0.0.0.0:10809', ...tls, nbdTlsClientCa: '/ca.pem' }, ROOT);
+    const verified = { nbdListen: '0.0.0.0:10809', ...tls, nbdTlsClientCa: '/ca.pem' };
+    resolveConfig(verified, ROOT);
+    refuses({ ...verified, nbdTls: 'optional' }, 'FAILED_PRECONDITION', /--nbd-tls optional/);
+  });
+
+  it('demands TLS where there is a certificate, unless it is optional', () => {
+    const tls = { nbdTlsCert: '/c.pem', nbdTlsKey: '/k.pem' };
+    assert.equal(resolveConfig(tls, ROOT).nbdTls?.required, true);
+    assert.equal(resolveConfig({ ...tls, nbdTls: 'optional' }, ROOT).nbdTls?.required, false);
+    refuses({ ...tls, nbdTls: 'maybe' }, 'INVALID_ARGUMENT', /--nbd-tls maybe/);
+    refuses({ nbdTls: 'optional' }, 'INVALID_ARGUMENT', /--nbd-tls-cert/);
   });
 
   describe('with a file of discovery credentials', () => {
@@ -80,6 +90,13 @@ describe('the configuration of the agent', () => {
       writeFileSync(path, '{"user": "u", "secret": "twelve bytes"}', { mode: 0o600 });
       const config = resolveConfig({ discoveryChapFile: path }, ROOT);
       assert.deepEqual(config.discoveryChap, { user: 'u', secret: 'twelve bytes' });
+    });
+
+    it('needs it for a portal beyond loopback', () => {
+      const remote = { iscsiPortal: '0.0.0.0:3260' };
+      refuses(remote, 'FAILED_PRECONDITION', /--iscsi-portal 0\.0\.0\.0:3260.*discovery/);
+      writeFileSync(path, '{"user": "u", "secret": "twelve bytes"}', { mode: 0o600 });
+      assert.doesNotThrow(() => resolveConfig({ ...remote, discoveryChapFile: path }, ROOT));
     });
 
     it('refuses one that others may read', () => {

@@ -111,29 +111,24 @@ describe('the addon’s arguments', () => {
       [{ ...nbd, readOnly: 0 }],
       /config\.readOnly must be a bool/,
     );
-    const iscsi = { targetName: 'iqn.2026-11.io.aurochs:x', serial: 's', readOnly: false };
-    const open = { ...iscsi, chap: null, mutualChap: null, initiators: [] };
-    await refuses(volume, 'exportIscsi', [iscsi], /config\.chap must be an object/);
-    await refuses(
-      volume,
-      'exportIscsi',
-      [{ ...open, chap: { user: 'u' } }],
-      /chap\.secret must be a/,
-    );
-    await refuses(
-      volume,
-      'exportIscsi',
-      [{ ...open, initiators: 'all' }],
-      /initiators must be an arr/,
-    );
-    await refuses(
-      volume,
-      'exportIscsi',
-      [{ ...open, initiators: [1] }],
-      /initiators\[0\] must be a/,
-    );
-    const crowd = Array.from({ length: 1025 }, (_, index) => `iqn.2026-11.x:${index}`);
-    await refuses(volume, 'exportIscsi', [{ ...open, initiators: crowd }], /at most 1024 strings/);
+    const names = { targetName: 'iqn.2026-11.io.aurochs:x', serial: 's', readOnly: false };
+    const iscsi = { ...names, removable: false, provisioning: 'thin' };
+    const open = { chap: null, mutualChap: null, initiators: [] };
+    const export_ = (change: object) => [{ ...iscsi, access: open, ...change }];
+    await refuses(volume, 'exportIscsi', [iscsi], /config\.access must be an object/);
+    await refuses(volume, 'exportIscsi', export_({ provisioning: 'thick' }), /'thin' or 'full'/);
+    await refuses(volume, 'exportIscsi', export_({ removable: 1 }), /removable must be a bool/);
+    const access = (change: object) => [{ ...open, ...change }];
+    await refuses(volume, 'exportIscsi', export_({ access: {} }), /access\.chap must be an object/);
+    const halfChap = access({ chap: { user: 'u' } });
+    await refuses(volume, 'setIscsiAccess', halfChap, /chap\.secret must be a/);
+    const noList = access({ initiators: 'all' });
+    await refuses(volume, 'setIscsiAccess', noList, /initiators must be an arr/);
+    const noNames = access({ initiators: [1] });
+    await refuses(volume, 'setIscsiAccess', noNames, /initiators\[0\] must be a/);
+    const names1025 = Array.from({ length: 1025 }, (_, index) => `iqn.2026-11.x:${index}`);
+    const crowd = access({ initiators: names1025 });
+    await refuses(volume, 'setIscsiAccess', crowd, /at most 1024 strings/);
   });
 
   it('may throw when they are read', async () => {

@@ -101,8 +101,11 @@ describe('the addon’s data path', function () {
     const portal = await host.listenIscsi('127.0.0.1:0');
     const volume = await createAndOpen(host, disk.path);
     await exportNbd(volume, 'x');
-    const open = { readOnly: false, chap: null, mutualChap: null, initiators: [] };
-    await volume.exportIscsi({ targetName: TARGET, serial: 'serial-1', ...open });
+    const form = { readOnly: false, removable: false, provisioning: 'thin' } as const;
+    const access = { chap: null, mutualChap: null, initiators: [] };
+    await assert.rejects(volume.setIscsiAccess(access), hasCode('FAILED_PRECONDITION'));
+    await volume.exportIscsi({ targetName: TARGET, serial: 'serial-1', ...form, access });
+    await volume.setIscsiAccess(access);
 
     const [source, copy] = [join(disk.path, 'source'), join(disk.path, 'copy')];
     writeFileSync(source, randomBytes(Number(4n * MIB)));

@@ -49,7 +49,7 @@ describe('what may be offered where', () => {
     for (const volume of [open, { ...guarded, chap: null }, { ...guarded, initiators: [] }]) {
       const refusal = refusalToExport(volume, 'iscsi', remote);
       assert.equal(refusal?.code, 'FAILED_PRECONDITION');
-      assert.match(refusal.hint ?? '', /chap and initiators.*--iscsi-portal/);
+      assert.match(refusal.hint ?? '', /volume set .*--iscsi-portal/);
     }
   });
 

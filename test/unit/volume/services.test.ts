@@ -126,6 +126,52 @@ describe('volumes', () => {
     assert.equal(only()?.iscsi?.readOnly, true);
   });
 
+  it('are offered removable and fully provisioned to whom it is asked for, until the detach', async () => {
+    await plane.volumes.create({ name: 'db', sizeBytes: GIB });
+    await plane.volumes.attach('db', { removable: true, provisioning: 'full' });
+    assert.equal(only()?.iscsi?.removable, true);
+    assert.equal(only()?.iscsi?.provisioning, 'full');
+    assert.equal((await plane.volumes.attach('db')).desired.removable, true);
+    await rejectsWith(
+      'FAILED_PRECONDITION',
+      plane.volumes.attach('db', { provisioning: 'thin' }),
+      /attached for writing, removable, fully provisioned/,
+    );
+    await plane.volumes.detach('db');
+    assert.equal((await plane.volumes.attach('db')).desired.removable, false);
+    assert.equal(only()?.iscsi?.provisioning, 'thin');
+  });
+
+  it('ask new logins for what was changed while they are attached', async () => {
+    const chap = { user: 'app', secret: 'twelve-chars-long' };
+    await plane.volumes.create({ name: 'db', sizeBytes: GIB });
+    await plane.volumes.setAccess('db', { initiators: ['iqn.2026-11.x:one'] });
+    await plane.volumes.attach('db');
+    assert.deepEqual(only()?.iscsi?.access.initiators, ['iqn.2026-11.x:one']);
+    assert.deepEqual((await plane.volumes.setAccess('db', { chap })).chap, chap);
+    assert.deepEqual(only()?.iscsi?.access, {
+      chap,
+      mutualChap: null,
+      initiators: ['iqn.2026-11.x:one'],
+    });
+    await plane.volumes.setAccess('db', { chap: null, initiators: [] });
+    const open = { chap: null, mutualChap: null, initiators: [] };
+    assert.deepEqual(only()?.iscsi?.access, open);
+    await rejectsWith(
+      'INVALID_ARGUMENT',
+      plane.volumes.setAccess('db', { initiators: ['somebody'] }),
+      /not an iSCSI name/,
+    );
+  });
+
+  it('say so when the export could not be told who may log in', async () => {
+    await plane.volumes.create({ name: 'db', sizeBytes: GIB });
+    await plane.volumes.attach('db');
+    plane.engine.failing.set('setIscsiAccess', new AurochsError('IO', 'not today'));
+    const change = plane.volumes.setAccess('db', { initiators: ['iqn.2026-11.x:one'] });
+    await rejectsWith('IO', change, /not today/);
+  });
+
   it('are detached again when attaching fails, and say why', async () => {
     await plane.volumes.create({ name: 'db', sizeBytes: GIB });
     plane.engine.failing.set('exportNbd', new AurochsError('IO', 'no NBD today'));
@@ -232,6 +278,31 @@ describe('volumes', () => {
     const again = await plane.volumes.attach('db');
     assert.equal(again.robustness, 'healthy');
     assert.equal(again.problem, null);
+  });
+
+  it('whose replica lost data during a merge are not opened again before a detach accepts that', async () => {
+    await plane.volumes.create({ name: 'db', sizeBytes: GIB });
+    await plane.snapshots.create('db', 'a');
+    plane.engine.mergesEnd = false;
+    await plane.snapshots.delete('db', 'a');
+    const { id } = await plane.volumes.get('db');
+    plane.engine.emit({ type: 'replicaFailed', volumeId: id, message: 'fdatasync: EIO' });
+    plane.engine.emit({
+      type: 'mergeDone',
+      volumeId: id,
+      snapshotId: 'a',
+      error: 'fdatasync: EIO',
+    });
+    while (plane.engine.opened.size > 0 || (await plane.volumes.get('db')).problem === null) {
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    await plane.controller.settled(1_000);
+    assert.equal(plane.engine.opened.size, 0, 'opened again, the merge would drop the only copy');
+    await rejectsWith('IO', plane.snapshots.list('db'), /detach --force/);
+    await rejectsWith('IO', plane.volumes.attach('db'), /detach --force/);
+    plane.engine.mergesEnd = true;
+    await plane.volumes.detach('db', true);
+    assert.equal((await plane.volumes.attach('db')).problem, null);
   });
 
   it('refuse a frontend that the agent does not offer', async () => {
