@@ -33,6 +33,7 @@ export const TEST_PACKAGES = [
   'libssl-dev',
   'nbdkit',
   'ninja-build',
+  'python3-libnbd',
   'qemu-block-extra',
   'qemu-utils',
 ];

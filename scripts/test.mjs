@@ -1,12 +1,23 @@
 // `npm test`: set-up, then every suite; the last line is the sum over all of them.
 // `npm test -- unit core` runs only the named suites.
-import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+} from 'node:fs';
+import { availableParallelism, tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { TEST_PACKAGES, ensureBuilt, fail, quietly, root } from './setup.mjs';
 
 const FUZZ_SECONDS = Number(process.env.AUROCHS_FUZZ_SECONDS ?? 30);
+const FUZZERS_PARALLEL = 2;
 const scratch = mkdtempSync(join(tmpdir(), 'aurochs-test-'));
 process.on('exit', () => rmSync(scratch, { recursive: true, force: true }));
 
@@ -45,18 +56,19 @@ function mocha(...globs) {
   return totalsFrom(file, ended, (totals) => totals);
 }
 
-function googleTest(sanitize, executable, args = []) {
+function googleTest(sanitize, executable, env = {}) {
   const build = ['scripts/build-native.mjs', '--tests', '--sanitize', sanitize];
   quietly(`compiling the core's tests (sanitizer: ${sanitize})`, process.execPath, build);
   const file = join(scratch, 'gtest.json');
   rmSync(file, { force: true });
   const ended = run(
     join(root, 'build', sanitize, 'Release', executable),
-    ['--gtest_brief=1', `--gtest_output=json:${file}`, ...args],
+    ['--gtest_brief=1', `--gtest_output=json:${file}`],
     {
       ASAN_OPTIONS: 'detect_leaks=1:strict_string_checks=1',
       UBSAN_OPTIONS: 'print_stacktrace=1',
       TSAN_OPTIONS: 'halt_on_error=1:second_deadlock_stack=1',
+      ...env,
     },
   );
   return totalsFrom(file, ended, ({ tests, failures, errors = 0, disabled = 0 }) => ({
@@ -66,24 +78,42 @@ function googleTest(sanitize, executable, args = []) {
 }
 
 /** Each fuzzer starts from its kept corpus and may not find anything in its time. */
-function fuzzers() {
+async function fuzzers() {
   quietly('compiling the fuzzers', process.execPath, ['scripts/build-native.mjs', '--fuzzers']);
+  const names = readdirSync(join(root, 'test/native/fuzz'))
+    .filter((source) => source.endsWith('_fuzz.cc'))
+    .map((source) => basename(source, '.cc'))
+    .sort();
   const totals = { passed: 0, failed: 0 };
-  for (const source of readdirSync(join(root, 'test/native/fuzz')).sort()) {
-    if (!source.endsWith('_fuzz.cc')) continue;
-    const name = basename(source, '.cc');
-    const corpus = join(root, 'test/native/fuzz/corpus', name);
-    const found = join(scratch, name);
-    mkdirSync(found, { recursive: true });
-    mkdirSync(corpus, { recursive: true });
-    console.log(`fuzzing ${name} for ${FUZZ_SECONDS} s`);
-    const options = [`-max_total_time=${FUZZ_SECONDS}`, '-rss_limit_mb=2048', '-timeout=10'];
-    const quiet = ['-verbosity=0', '-print_final_stats=1', `-artifact_prefix=${root}/build/fuzz/`];
-    const executable = join(root, 'build/fuzz/Release', name);
-    if (run(executable, [...options, ...quiet, found, corpus])) totals.passed += 1;
-    else totals.failed += 1;
-  }
+  const fuzzOneAfterTheOther = async () => {
+    for (let name = names.shift(); name !== undefined; name = names.shift()) {
+      if (await fuzz(name)) totals.passed += 1;
+      else totals.failed += 1;
+    }
+  };
+  const parallel = Math.max(1, Math.min(FUZZERS_PARALLEL, availableParallelism()));
+  await Promise.all(Array.from({ length: parallel }, fuzzOneAfterTheOther));
   return totals;
+}
+
+/** What it says is shown if it fails; the input that made it fail stays below build/fuzz. */
+async function fuzz(name) {
+  const found = join(scratch, name);
+  const corpus = join(root, 'test/native/fuzz/corpus', name);
+  mkdirSync(found, { recursive: true });
+  mkdirSync(corpus, { recursive: true });
+  const options = [`-max_total_time=${FUZZ_SECONDS}`, '-rss_limit_mb=2048', '-timeout=10'];
+  const executable = join(root, 'build/fuzz/Release', name);
+  const quiet = '-verbosity=0';
+  const args = [...options, quiet, `-artifact_prefix=${root}/build/fuzz/${name}-`, found, corpus];
+  const log = join(scratch, `${name}.log`);
+  const output = openSync(log, 'w');
+  console.log(`fuzzing ${name} for ${FUZZ_SECONDS} s`);
+  const child = spawn(executable, args, { cwd: root, stdio: ['ignore', output, output] });
+  const [status] = await once(child, 'close');
+  closeSync(output);
+  if (status !== 0) console.log(`${name} failed:\n${readFileSync(log, 'utf8')}`);
+  return status === 0;
 }
 
 const SUITES = {
@@ -94,13 +124,11 @@ const SUITES = {
   'core-address': () => googleTest('address', 'unit_tests'),
   'sim-address': () => googleTest('address', 'sim_tests'),
   'core-thread': () => googleTest('thread', 'unit_tests'),
-  'sim-thread': () => googleTest('thread', 'sim_tests'),
+  // Most of it runs on one thread, so fewer operations find the same races.
+  'sim-thread': () => googleTest('thread', 'sim_tests', { AUROCHS_MODEL_OPS: '250000' }),
   fuzz: fuzzers,
   integration: () => mocha('dist/test/integration/**/*.test.js'),
 };
-
-/** Too young to hold up every change: run them by name. */
-const ONLY_BY_NAME = ['core-thread', 'sim-thread', 'fuzz'];
 
 const wanted = process.argv.slice(2);
 for (const name of wanted) {
@@ -111,10 +139,10 @@ for (const name of wanted) {
 ensureBuilt(TEST_PACKAGES);
 const rows = [];
 for (const [name, suite] of Object.entries(SUITES)) {
-  if (wanted.length > 0 ? !wanted.includes(name) : ONLY_BY_NAME.includes(name)) continue;
+  if (wanted.length > 0 && !wanted.includes(name)) continue;
   console.log(`\n== ${name}`);
   const started = Date.now();
-  const totals = suite();
+  const totals = await suite();
   rows.push({ name, ...totals, seconds: Math.round((Date.now() - started) / 1000) });
 }
 

@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
-import { truncateSync } from 'node:fs';
-import { realpathSync } from 'node:fs';
+import { realpathSync, truncateSync, writeFileSync } from 'node:fs';
 
 import type { VolumeBody } from '../../src/api/types.js';
 import { AgentProcess, uriOf } from '../support/agent-process.js';
@@ -229,6 +228,20 @@ describe('iSCSI clients', function () {
     await agent.api.createVolume({ name: 'secret', size: '1MiB', chap });
     return { url: uriOf(await agent.api.attachVolume('secret', {}), 'iscsi') };
   };
+
+  it('are asked for what was changed since', async () => {
+    const secret = scratch.file('secret');
+    writeFileSync(secret, 'another-secret-of-it\n', { mode: 0o600 });
+    await agent.api.createVolume({ name: 'changing', size: '64MiB' });
+    const url = uriOf(await agent.api.attachVolume('changing', {}), 'iscsi');
+    const set = ['volume', 'set', 'changing', '--chap-user', 'app', '--chap-secret-file', secret];
+    assert.equal((await agent.cli(...set)).code, 0);
+    const withSecret = url.replace('iscsi://', 'iscsi://app%another-secret-of-it@');
+    await run('iscsi-inq', withSecret);
+    await assert.rejects(run('iscsi-inq', url));
+    assert.equal((await agent.cli('volume', 'set', 'changing', '--without-chap')).code, 0);
+    await run('iscsi-inq', url);
+  });
 
   it('are refused when they are not on the list of a volume', async () => {
     const initiators = ['iqn.2001-04.com.example:allowed'];
