@@ -2,7 +2,15 @@
  * What the domain needs from outside: the engine (data path of this node), the store, a way to see
  * leftover directories. Adapters implement these; the domain and the reconcilers see nothing else.
  */
-import type { DiffRun, Disk, Frontend, UnitForm, Volume } from './model.js';
+import type {
+  ChapSettings,
+  DiffRun,
+  Disk,
+  ExportAddress,
+  Frontend,
+  UnitForm,
+  Volume,
+} from './model.js';
 
 // -- Engine: the shapes follow the native binding so that its adapter is thin.
 
@@ -206,4 +214,111 @@ export interface DiskDirectories {
   removeIdentity(diskPath: string): Promise<void>;
   /** Names below `<disk>/replicas`. */
   listReplicas(diskPath: string): Promise<string[]>;
+}
+
+// -- Devices: an attached volume as a block device of this machine, through the kernel's initiators.
+
+/** Auto: iSCSI where iscsi_tcp and iscsid can be used, else NBD. */
+export type DeviceFrontend = 'auto' | Frontend;
+
+export interface DeviceChoice {
+  frontend: Frontend;
+  /** For a person: why this one. */
+  why: string;
+}
+
+export interface DeviceRequest {
+  /** The volume's name. */
+  volume: string;
+  /** What the device must say of itself, before anything is done with it (serialOf). */
+  serial: string;
+  sizeBytes: bigint;
+  readOnly: boolean;
+  /** How the kernel reaches it; its `frontend` decides which initiator. */
+  from: ExportAddress;
+  chap: ChapSettings | null;
+}
+
+export interface AttachedDevice {
+  /** "/dev/aurochs/<volume>" */
+  path: string;
+  /** "/dev/sda", "/dev/nbd0": another one after the next attach. */
+  kernelPath: string;
+  frontend: Frontend;
+}
+
+/** Who uses a device: mount points, and the names of devices above it (multipath, LUKS, LVM). */
+export interface DeviceUsers {
+  mountPoints: string[];
+  holders: string[];
+}
+
+/**
+ * The block devices of this machine that are volumes. Every promise rejects with an AurochsError that names the
+ * cause and the next step, and what failed has been undone by then. The sessions and devices of the kernel
+ * outlive the agent: nothing here is remembered in the process.
+ */
+export interface NodeDevices {
+  choose(wish: DeviceFrontend, offered: readonly Frontend[]): Promise<DeviceChoice>;
+  /**
+   * Makes the device, or finds the one that is there from before and brings its connection back to life.
+   * Idempotent.
+   */
+  attach(request: DeviceRequest): Promise<AttachedDevice>;
+  /** The volume's device as it is now; null when there is none. */
+  find(volume: string): Promise<AttachedDevice | null>;
+  users(volume: string): Promise<DeviceUsers>;
+  /** Ends device, session and record. BUSY while it is mounted or held, unless forced. Idempotent. */
+  detach(volume: string, force: boolean): Promise<void>;
+  /** Makes the kernel see the size, and the mounted file system fill it. */
+  grow(volume: string, sizeBytes: bigint): Promise<void>;
+  /**
+   * Holds the mounted file systems still, consistent on the device, until the returned function is called, the
+   * agent ends, or a watchdog has waited long enough; then it resolves to whether they were still all the time.
+   */
+  freeze(volume: string): Promise<() => Promise<boolean>>;
+}
+
+export type FileSystemType = 'ext4' | 'xfs';
+
+export interface MountRequest {
+  volume: string;
+  /** Where; it must be an empty directory or not be there. */
+  mountPoint: string;
+  /** What a blank device is formatted with; one that holds something else is refused. */
+  fileSystem: FileSystemType;
+  readOnly: boolean;
+  options: string[];
+}
+
+/** File systems on the devices of NodeDevices. */
+export interface NodeFileSystems {
+  /** Formats a blank device, checks what is there, mounts. Idempotent; undone when it fails. */
+  mount(request: MountRequest): Promise<void>;
+  /** From everywhere it is mounted, or from one place. Idempotent; BUSY names who is in the way. */
+  unmount(volume: string, mountPoint?: string): Promise<void>;
+  /** Gives blocks that the mounted file system does not use back; returns how many bytes. */
+  trim(volume: string): Promise<bigint>;
+}
+
+export interface KernelNbdOptions {
+  /** "HOST:PORT" or "unix:PATH" */
+  address: string;
+  exportName: string;
+  connections: number;
+  /** A request that has no answer by then fails its connection. */
+  requestTimeoutS: number;
+  /** How long the kernel keeps requests while it has no connection. */
+  deadConnectionTimeoutS: number;
+  /** What /sys/block/nbdN/backend will say. */
+  identifier: string;
+}
+
+/** The kernel's NBD client, over generic netlink. Every promise rejects with an AurochsError. */
+export interface KernelNbd {
+  /** Takes a free device; returns N of /dev/nbdN. UNSUPPORTED when the kernel has no NBD. */
+  connect(options: KernelNbdOptions): Promise<number>;
+  /** Gives device N new connections in the place of those that died; also tells it the size anew. */
+  reconnect(index: number, options: KernelNbdOptions): Promise<void>;
+  disconnect(index: number): Promise<void>;
 }
