@@ -87,6 +87,7 @@ class UringBackend : public LoopBackend {
   void ReadWakeFd();
   void ArmPolls(WatchState& watch);
   bool CancelPolls(WatchState& watch);
+  void CancelReleased();
   void StartWaitingOps();
   void StartRead(FileOp* op);
   void EnterKernel(int timeout_ms);
@@ -161,6 +162,12 @@ bool UringBackend::CancelPolls(WatchState& watch) {
   return watch.armed_readable || watch.armed_writable;
 }
 
+// What a stand-in could not cancel.
+void UringBackend::CancelReleased() {
+  if (!std::exchange(cancel_released_, false)) return;
+  for (const auto& watch : released_) CancelPolls(*watch);
+}
+
 // The ring gets the reads, for which the kernel needs no thread. For what may block otherwise
 // (buffered writes of ext4, fdatasync, punching) it has threads of its own, few for each ring, so
 // that a fdatasync would hold up other volumes' writes: that is the pool's.
@@ -201,9 +208,7 @@ void UringBackend::Wait(int timeout_ms, bool only_deliveries) {
   if (standing_in_) return WaitByPoll(timeout_ms, only_deliveries);
   // What Dispatch has not called is told again by polls armed anew.
   ready_.clear();
-  if (std::exchange(cancel_released_, false)) {
-    for (const auto& watch : released_) CancelPolls(*watch);
-  }
+  CancelReleased();
   std::erase_if(released_, [](const std::unique_ptr<WatchState>& watch) {
     return !watch->armed_readable && !watch->armed_writable;
   });
@@ -309,6 +314,7 @@ void UringBackend::Dispatch() {
 // Nothing is left in the ring, so that no descriptor stays open in the kernel behind our back.
 void UringBackend::Finish() {
   for (WatchState* watch : watches_) CancelPolls(*watch);
+  CancelReleased();
   if (wake_armed_) {
     io_uring_sqe* const sqe = NextSqe();
     io_uring_prep_cancel64(sqe, UserData(nullptr, Tag::kWake), 0);

@@ -184,6 +184,26 @@ TEST_P(LoopStallTest, TheLoopEndsOnlyAfterTheWriteThatHoldsUpItsThread) {
   EXPECT_EQ(held_up_write_.completed.get_future().get(), ErrorCode::kOk);
 }
 
+TEST_P(LoopStallTest, TheLoopEndsWithASocketClosedMeanwhile) {
+  int fds[2];
+  ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+  const UniqueFd ours(fds[0]);
+  UniqueFd loops(fds[1]);
+  std::unique_ptr<Echo> echo;
+  thread_->RunAndWait([&] { echo = std::make_unique<Echo>(thread_->loop(), loops.get()); });
+  HoldUp();
+  thread_->RunAndWait([&] {
+    echo.reset();
+    loops.Reset();
+    thread_->loop().Stop();
+  });
+  RunningThread();  // The stand-in has heard of the stop by now.
+  held_up_.LetGo();
+  thread_.reset();
+  char letter;
+  EXPECT_EQ(::read(ours.get(), &letter, 1), 0);
+}
+
 // Whatever the order in which lendings, stalls and hand-overs meet, no operation is lost.
 TEST_P(LoopStallTest, ManyStallsOneAfterAnotherLoseNothing) {
   for (int i = 0; i < 20; ++i) {
