@@ -56,6 +56,16 @@ Result<std::unique_ptr<Layer>> OpenLayer(Directory& directory, const LayerMeta& 
   return layer;
 }
 
+Status RemoveLeftOversThat(Directory& directory, const ReplicaMeta& meta,
+                           bool (*wanted)(std::string_view name)) {
+  auto names = directory.List();
+  if (!names.ok()) return names.status();
+  for (const std::string& name : FindLeftOvers(*names, meta)) {
+    if (wanted(name)) RETURN_IF_ERROR(directory.Remove(name));
+  }
+  return Status::Ok();
+}
+
 }  // namespace
 
 Result<std::unique_ptr<LayerTree>> LayerTree::Open(Directory& directory, ReplicaMeta meta) {
@@ -220,12 +230,11 @@ Status CheckNothingIsNewer(Directory& directory, const ReplicaMeta& meta) {
 }
 
 Status RemoveLeftOvers(Directory& directory, const ReplicaMeta& meta) {
-  auto names = directory.List();
-  if (!names.ok()) return names.status();
-  for (const std::string& name : FindLeftOvers(*names, meta)) {
-    RETURN_IF_ERROR(directory.Remove(name));
-  }
-  return Status::Ok();
+  return RemoveLeftOversThat(directory, meta, [](std::string_view) { return true; });
+}
+
+Status RemoveUnusedLayers(Directory& directory, const ReplicaMeta& meta) {
+  return RemoveLeftOversThat(directory, meta, IsLayerFileName);
 }
 
 }  // namespace aurochs

@@ -69,8 +69,11 @@ Result<std::unique_ptr<ZeroMap>> CreateZeroMap(Directory& directory, const Layer
 // kCorruption if a layer holds data that `meta` has not made yet: an interrupted step leaves a new
 // layer empty, so this metadata is older than the files, and going by it would remove them.
 Status CheckNothingIsNewer(Directory& directory, const ReplicaMeta& meta);
-// Removes what interrupted steps left behind: files of ours that `meta` does not mention.
+// Removes what interrupted steps left behind: files of ours that `meta` does not mention. Only
+// before the replica is in use: replacements that are being written are among them.
 Status RemoveLeftOvers(Directory& directory, const ReplicaMeta& meta);
+// Removes those of them that are a layer's.
+Status RemoveUnusedLayers(Directory& directory, const ReplicaMeta& meta);
 // Their names, in `names`.
 std::vector<std::string> FindLeftOvers(const std::vector<std::string>& names,
                                        const ReplicaMeta& meta);

@@ -160,8 +160,9 @@ void ReplicaCore::DropLayers(std::vector<std::unique_ptr<Layer>> layers,
       [this, dropped, meta = meta(), unsure = failed()] {
         dropped->clear();
         if (unsure) return;  // The metadata on disk may be other than what is in memory.
-        // By the metadata, so zero maps go too, also those that a layer no longer has.
-        Status removed = RemoveLeftOvers(*directory_, meta);
+        // By the metadata, so zero maps go too, also those that a layer no longer has. Nothing
+        // else: the unit's state may be under way beside us.
+        Status removed = RemoveUnusedLayers(*directory_, meta);
         if (!removed.ok()) {
           Log(LogLevel::kWarn, kComponent, name() + ": left-overs stay: " + removed.ToString());
         }

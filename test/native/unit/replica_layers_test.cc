@@ -407,6 +407,18 @@ TEST_F(ReplicaLayers, AreFreedOfLeftOversAtOpenButNotOfOthersFiles) {
   EXPECT_THAT(Files(), ElementsAre("layer-000001.img", "notes"));
 }
 
+// It is not theirs to remove: a save of the unit's state may be under way at any time.
+TEST_F(ReplicaLayers, LeaveAReplacementOfTheUnitStateAloneWhileOpen) {
+  const std::string replacement = ReplacementName(kUnitStateFile);
+  ASSERT_TRUE(Dir()->OpenFile(replacement, OpenMode::kCreate).ok());
+  EXPECT_EQ(rig_.Fill(0, kBlock, 1), ErrorCode::kOk);
+  ASSERT_TRUE(rig_.Snapshot("a").ok());
+  ASSERT_TRUE(rig_.Snapshot("b").ok());
+  ASSERT_TRUE(rig_.Revert("a").ok());
+  ASSERT_TRUE(rig_.Delete("b").ok());
+  EXPECT_TRUE(Dir()->Rename(replacement, kUnitStateFile).ok());
+}
+
 TEST_F(ReplicaLayers, AreNotRemovedForAnOldCopyOfTheMetadata) {
   EXPECT_EQ(rig_.Fill(0, kBlock, 1), ErrorCode::kOk);
   auto directory = Dir();
