@@ -367,7 +367,8 @@ Status StoreEpoch(Directory& directory, ReplicaMeta* meta, uint64_t epoch) {
                                         std::to_string(meta->epoch) + ", which is newer than " +
                                         std::to_string(epoch)};
   }
-  if (epoch == meta->epoch) return Status::Ok();
+  // Whoever stored it may have ended before its name was durable.
+  if (epoch == meta->epoch) return directory.Sync();
   meta->epoch = epoch;
   Status status;
   (void)StoreReplicaMeta(directory, *meta, &status);

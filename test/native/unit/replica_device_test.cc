@@ -123,6 +123,22 @@ TEST_F(ReplicaDeviceOneLayer, RefusesAnOlderEpochAndRemembersANewerOne) {
   EXPECT_TRUE(Open(7).ok());
 }
 
+TEST_F(ReplicaDeviceOneLayer, RemembersAnEpochThatWasStoredInTwoTries) {
+  uint64_t epoch = 1;
+  for (uint64_t step = 0; step < 8; ++step) {
+    for (uint64_t seed = 0; seed < 4; ++seed) {
+      ASSERT_TRUE(rig_.Close().ok());
+      disk_.FailAt(step, ErrorCode::kIo);
+      ++epoch;
+      ASSERT_TRUE(Open(epoch).ok() || Open(epoch).ok());
+      disk_.PowerCut(seed);
+      (void)rig_.Close();
+      EXPECT_EQ(Open(epoch - 1).code(), ErrorCode::kStaleEpoch) << step << ", seed " << seed;
+      ASSERT_TRUE(rig_.is_open() || Open(epoch).ok());
+    }
+  }
+}
+
 TEST_F(ReplicaDeviceOneLayer, IsNotOpenedTwice) {
   ReplicaRig other;
   EXPECT_EQ(other.Open(Dir()).code(), ErrorCode::kBusy);
