@@ -56,6 +56,27 @@ Result<std::unique_ptr<Layer>> OpenLayer(Directory& directory, const LayerMeta& 
   return layer;
 }
 
+// Whether an interrupted step can have left data in a layer's file that `meta` does not mention.
+// New files are empty until metadata that names them is durable.
+bool MayHoldData(const std::string& name, const ReplicaMeta& meta) {
+  const uint64_t number = LayerNumberOf(name);
+  if (number >= meta.next_layer) return false;
+  const LayerMeta* layer = meta.Find(static_cast<uint32_t>(number));
+  if (layer == nullptr) return true;  // It was dropped.
+  return layer->parent == 0;          // A base drops its zero map.
+}
+
+Status CheckHoldsNothingFrom(Directory& directory, const std::string& name, uint64_t from_bytes,
+                             const char* where) {
+  auto file = directory.OpenFile(name, OpenMode::kReadOnly);
+  if (!file.ok()) return file.status();
+  auto data = (*file)->NextData(from_bytes, UINT64_MAX);
+  if (!data.ok()) return data.status();
+  if (!data->has_value()) return Status::Ok();
+  return {ErrorCode::kCorruption, directory.path() + "/" + name + " holds data " + where +
+                                      ", which must be an old copy; put the newest one back"};
+}
+
 Status RemoveLeftOversThat(Directory& directory, const ReplicaMeta& meta,
                            bool (*wanted)(std::string_view name)) {
   auto names = directory.List();
@@ -215,18 +236,12 @@ Status CheckNothingIsNewer(Directory& directory, const ReplicaMeta& meta) {
   auto names = directory.List();
   if (!names.ok()) return names.status();
   for (const std::string& name : FindLeftOvers(*names, meta)) {
-    if (!IsLayerFileName(name) || LayerNumberOf(name) < meta.next_layer) continue;
-    auto file = directory.OpenFile(name, OpenMode::kReadOnly);
-    if (!file.ok()) return file.status();
-    auto data = (*file)->NextData(0, UINT64_MAX);
-    if (!data.ok()) return data.status();
-    if (data->has_value()) {
-      return {ErrorCode::kCorruption, directory.path() + "/" + name +
-                                          " holds data but is newer than replica.json, which must "
-                                          "be an old copy; put the newest one back"};
-    }
+    if (!IsLayerFileName(name) || MayHoldData(name, meta)) continue;
+    RETURN_IF_ERROR(CheckHoldsNothingFrom(directory, name, 0, "but is newer than replica.json"));
   }
-  return Status::Ok();
+  const std::string head = LayerFileName(meta.head);
+  if (!std::binary_search(names->begin(), names->end(), head)) return Status::Ok();
+  return CheckHoldsNothingFrom(directory, head, meta.size_bytes(), "past its end in replica.json");
 }
 
 Status RemoveLeftOvers(Directory& directory, const ReplicaMeta& meta) {

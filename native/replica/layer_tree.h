@@ -66,8 +66,9 @@ Result<std::unique_ptr<Layer>> CreateLayer(Directory& directory, uint32_t number
                                            uint64_t size_bytes);
 // Creates the zero map of a layer, durably; metadata does not mention it yet.
 Result<std::unique_ptr<ZeroMap>> CreateZeroMap(Directory& directory, const LayerMeta& layer);
-// kCorruption if a layer holds data that `meta` has not made yet: an interrupted step leaves a new
-// layer empty, so this metadata is older than the files, and going by it would remove them.
+// kCorruption if there is data that `meta` has no place for yet, in a new layer, a new zero map or
+// past the head's end: an interrupted step leaves these empty, so this metadata is older than the
+// files, and going by it would remove the data.
 Status CheckNothingIsNewer(Directory& directory, const ReplicaMeta& meta);
 // Removes what interrupted steps left behind: files of ours that `meta` does not mention. Only
 // before the replica is in use: replacements that are being written are among them.

@@ -439,6 +439,45 @@ TEST_F(ReplicaLayers, AreNotRemovedForAnOldCopyOfTheMetadata) {
   EXPECT_TRUE(Holds(0, 2));
 }
 
+TEST_F(ReplicaLayers, KeepAZeroMapThatAnOldCopyOfTheMetadataDoesNotKnow) {
+  EXPECT_EQ(rig_.Fill(0, kBlock, 1), ErrorCode::kOk);
+  ASSERT_TRUE(rig_.Snapshot("a").ok());
+  auto directory = Dir();
+  const ReplicaMeta old = LoadReplicaMeta(*directory).value();
+  EXPECT_EQ(rig_.Unmap(0, kBlock), ErrorCode::kOk);
+  const ReplicaMeta newest = LoadReplicaMeta(*directory).value();
+  ASSERT_TRUE(rig_.Close().ok());
+  Status stored;
+  ASSERT_EQ(StoreReplicaMeta(*directory, old, &stored), StoreOutcome::kStored);
+  const Status opened = Open();
+  EXPECT_EQ(opened.code(), ErrorCode::kCorruption);
+  EXPECT_THAT(opened.message(), HasSubstr("layer-000002.zero holds data"));
+  EXPECT_EQ(FsckReplica(*directory)[0].severity, FsckFinding::Severity::kError);
+
+  ASSERT_EQ(StoreReplicaMeta(*directory, newest, &stored), StoreOutcome::kStored);
+  ASSERT_TRUE(Open().ok());
+  EXPECT_TRUE(Holds(0, 0));
+}
+
+TEST_F(ReplicaLayers, AreNotCutBackToTheSizeInAnOldCopyOfTheMetadata) {
+  auto directory = Dir();
+  const ReplicaMeta old = LoadReplicaMeta(*directory).value();
+  ASSERT_TRUE(rig_.Expand(kSize + 4 * kBlock).ok());
+  EXPECT_EQ(rig_.Fill(kSize + kBlock, kBlock, 1), ErrorCode::kOk);
+  const ReplicaMeta newest = LoadReplicaMeta(*directory).value();
+  ASSERT_TRUE(rig_.Close().ok());
+  Status stored;
+  ASSERT_EQ(StoreReplicaMeta(*directory, old, &stored), StoreOutcome::kStored);
+  const Status opened = Open();
+  EXPECT_EQ(opened.code(), ErrorCode::kCorruption);
+  EXPECT_THAT(opened.message(), HasSubstr("layer-000001.img holds data past its end"));
+  EXPECT_EQ(FsckReplica(*directory)[0].severity, FsckFinding::Severity::kError);
+
+  ASSERT_EQ(StoreReplicaMeta(*directory, newest, &stored), StoreOutcome::kStored);
+  ASSERT_TRUE(Open().ok());
+  EXPECT_EQ(rig_.Read(kSize + kBlock, kBlock), Bytes(kBlock, 1));
+}
+
 TEST_F(ReplicaLayers, AreFoundSoundByTheOfflineCheck) {
   EXPECT_EQ(rig_.Fill(0, kBlock, 1), ErrorCode::kOk);
   ASSERT_TRUE(rig_.Snapshot("a").ok());
