@@ -268,11 +268,13 @@ void EventLoop::Impl::SubmitFileOp(FileOp* op) {
 }
 
 // A write to the page cache takes a few microseconds, less than handing it to another thread. But
-// it may wait, for the journal or because too much is dirty: for that time the loop is lent.
+// it may wait, for the journal or because too much is dirty: for that time the loop is lent. What a
+// stand-in cannot finish must not wait with it, for that may be what the write waits for.
 bool EventLoop::Impl::BelongsHere(const FileOp& op) const {
   if (op.file->fd() < 0) return true;
   return op.kind == FileOp::Kind::kWrite && baton_ != nullptr &&
-         op.length_bytes <= kLoopWriteBytesMax && now_ns_ >= stalled_until_ns_;
+         op.length_bytes <= kLoopWriteBytesMax && now_ns_ >= stalled_until_ns_ &&
+         !backend_->NeedsOwnThread();
 }
 
 void EventLoop::Impl::StartFileOps() {

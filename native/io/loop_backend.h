@@ -51,6 +51,8 @@ class LoopBackend {
   // The operations that the backend itself has finished since the last call.
   virtual FileOpList TakeFinished() = 0;
 
+  // Whether there are operations that only the thread of Start can finish.
+  virtual bool NeedsOwnThread() const { return false; }
   // Another thread than the one of Start runs the turns from now on, or no longer. On that other
   // thread, with the loop in its hands.
   virtual void SetStandIn(bool) {}

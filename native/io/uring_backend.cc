@@ -73,6 +73,7 @@ class UringBackend : public LoopBackend {
   void Wait(int timeout_ms, bool only_deliveries) override;
   void Dispatch() override;
   FileOpList TakeFinished() override { return finished_.TakeAll(); }
+  bool NeedsOwnThread() const override { return ops_in_ring_ > 0; }
   void SetStandIn(bool standing_in) override;
 
   void Finish() override;

@@ -1,3 +1,4 @@
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -35,6 +36,21 @@ class HeldUpFile : public StubFile {
 
   std::atomic<bool> is_held_up = false;
   std::atomic<bool> let_go = false;
+};
+
+// Notes which thread asks for its descriptor last: the one that reads or writes.
+class NotingFile : public StubFile {
+ public:
+  explicit NotingFile(int fd) : fd_(fd) {}
+  int fd() const override {
+    last_thread = pthread_self();
+    return fd_;
+  }
+
+  mutable std::atomic<pthread_t> last_thread{};
+
+ private:
+  const int fd_;
 };
 
 struct Transfer : FileOp {
@@ -133,6 +149,35 @@ TEST_P(LoopStallTest, OtherFilesAreWrittenAndReadMeanwhile) {
   loop.Post([&] { loop.SubmitFileOp(&write); });
   EXPECT_EQ(sync.completed.get_future().get(), ErrorCode::kOk);
   EXPECT_EQ(read.buffer, std::string(4096, 'w'));
+}
+
+// Only the loop's own thread can end what is in its io_uring, so that must not be held up then.
+TEST_P(LoopStallTest, AWriteLeavesTheOwnThreadToReadsThatNeedIt) {
+  int fds[2];
+  ASSERT_EQ(::pipe2(fds, O_CLOEXEC), 0);
+  const UniqueFd read_end(fds[0]);
+  const UniqueFd write_end(fds[1]);
+  TempDirectory temp;
+  const auto target = temp.Open()->OpenFile("file", OpenMode::kCreate).value();
+  NotingFile slow(read_end.get());
+  NotingFile written(target->fd());
+  EventLoop& loop = thread_->loop();
+  const auto is_written_on_the_loop = [&] {
+    Transfer write(FileOp::Kind::kWrite, written, 'w');
+    loop.Post([&] { loop.SubmitFileOp(&write); });
+    EXPECT_EQ(write.completed.get_future().get(), ErrorCode::kOk);
+    return pthread_equal(written.last_thread, own_thread_) != 0;
+  };
+  EXPECT_TRUE(is_written_on_the_loop());
+  Transfer read(FileOp::Kind::kRead, slow, '?');
+  thread_->RunAndWait([&] { loop.SubmitFileOp(&read); });
+  thread_->RunAndWait([] {});  // A turn later the read is under way.
+  EXPECT_EQ(is_written_on_the_loop(), GetParam() == EventLoop::Backend::kEpoll);
+  const std::string bytes(read.buffer.size(), 'r');
+  EXPECT_EQ(::write(write_end.get(), bytes.data(), bytes.size()),
+            static_cast<ssize_t>(bytes.size()));
+  read.completed.get_future().get();
+  EXPECT_TRUE(is_written_on_the_loop());
 }
 
 TEST_P(LoopStallTest, SocketsAreServedMeanwhileAndAfterwards) {
