@@ -73,12 +73,17 @@ Status RemoveReplicaFromDisk(const std::string& disk_path, const std::string& na
 }
 
 void DiskSweeper::Sweep(const std::string& disk_path) {
-  std::lock_guard lock(mutex_);
+  Disk& disk = [&]() -> Disk& {
+    std::lock_guard lock(mutex_);
+    return disks_[disk_path];
+  }();
+  std::lock_guard lock(disk.mutex);
+  if (disk.tried) return;
   auto replicas = OpenReplicas(disk_path);
   if (!replicas.ok()) return;  // Nothing was made there, or whoever asked finds out what is wrong.
   // One try, also if it fails: after it, what looks interrupted may be under way.
-  if (!tried_.insert(disk_path).second) return;
-  const Status swept = RemoveInterrupted(**replicas);
+  disk.tried = true;
+  const Status swept = sweep_(**replicas);
   if (swept.ok()) return;
   Log(LogLevel::kWarn, "host", disk_path + ": left-overs stay: " + swept.ToString());
 }

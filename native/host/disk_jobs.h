@@ -4,10 +4,12 @@
 // Thread: any; every function blocks on the disk.
 #pragma once
 
+#include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
-#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/status.h"
@@ -28,12 +30,22 @@ Result<std::unique_ptr<Directory>> OpenReplicaDirectory(const std::string& disk_
 // Whoever creates or removes there sweeps first, so that it never meets one that is under way.
 class DiskSweeper {
  public:
-  // Returns when the disk has been swept. A failure is logged; the next host tries again.
+  explicit DiskSweeper(std::function<Status(Directory& replicas)> sweep = RemoveInterrupted)
+      : sweep_(std::move(sweep)) {}
+
+  // Returns when the disk has been swept; waits for no other disk. A failure is logged; the next
+  // host tries again.
   void Sweep(const std::string& disk_path);
 
  private:
+  struct Disk {
+    std::mutex mutex;
+    bool tried = false;  // Guarded by mutex.
+  };
+
+  const std::function<Status(Directory& replicas)> sweep_;
   std::mutex mutex_;
-  std::set<std::string> tried_;  // Guarded by mutex_.
+  std::map<std::string, Disk> disks_;  // Guarded by mutex_; entries stay where they are.
 };
 
 // A replica's directory, twice: for the replica, and for what is kept beside it.
