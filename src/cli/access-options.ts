@@ -67,8 +67,13 @@ async function readSecret(path: string): Promise<string> {
   try {
     text = await readFile(path, 'utf8');
   } catch (error) {
-    const message = `cannot read the secret file ${path}: ${(error as Error).message}`;
-    throw new AurochsError('INVALID_ARGUMENT', message, undefined, { cause: error });
+    const why = (error as NodeJS.ErrnoException).code ?? String(error);
+    throw new AurochsError(
+      'INVALID_ARGUMENT',
+      `cannot read the secret file ${path}: ${why}`,
+      'Check the path, and that you may read it.',
+      { cause: error },
+    );
   }
   const secret = text.replace(/\r?\n$/, '');
   if (text.length > SECRET_FILE_BYTES_MAX || /[\r\n]/.test(secret)) {

@@ -1,12 +1,16 @@
 /** Makes a sentence and a next step out of what yargs has to say about a command line. */
 import { AurochsError } from '../core/errors.js';
-import { commandName } from './command.js';
+import { type CommandSpec, commandName } from './command.js';
 import { NOUNS, STANDALONE } from './command-tree.js';
+import { GLOBAL_OPTIONS } from './global-options.js';
 
 export function usageError(message: string, args: readonly string[]): AurochsError {
   const { known, unknown } = resolve(args);
   const help = `See: ${['aurochs', ...known, '--help'].join(' ')}`;
-  if (unknown === null) return new AurochsError('INVALID_ARGUMENT', rephrase(message), help);
+  if (unknown === null) {
+    const sentence = rephrase(message, specOf(known), args);
+    return new AurochsError('INVALID_ARGUMENT', sentence, help);
+  }
   const near = /^Did you mean (.*)\?$/.exec(message)?.[1];
   const hint = near === undefined ? help : `Did you mean: ${['aurochs', ...known, near].join(' ')}`;
   const command = [...known, unknown].join(' ');
@@ -27,14 +31,49 @@ function resolve(args: readonly string[]): { known: string[]; unknown: string | 
   return { known, unknown: null };
 }
 
-function rephrase(message: string): string {
+/** What the words name in full; nothing for a noun alone. */
+function specOf(known: readonly string[]): CommandSpec | undefined {
+  const verbs = NOUNS.find(({ name }) => name === known[0])?.verbs ?? STANDALONE;
+  return verbs.find((spec) => commandName(spec) === known.at(-1));
+}
+
+function rephrase(message: string, spec: CommandSpec | undefined, args: readonly string[]): string {
   const sentence = message.replace(/\s*\n\s*/g, ' ').trim();
-  if (sentence.startsWith('Not enough non-option arguments')) return 'an argument is missing';
+  const few = /^Not enough non-option arguments: got (\d+)/.exec(sentence);
+  if (few !== null) return missingPositional(spec, Number(few[1]));
   const value = /^Not enough arguments following: (.+)$/.exec(sentence);
-  if (value !== null) return `--${value[1]} needs a value`;
+  if (value !== null) return `${dashed(value[1] ?? '')} needs a value`;
+  const required = /^Missing required argument: (\S+)$/.exec(sentence);
+  if (required !== null) return missingOption(spec, required[1] ?? '', args);
   const implied = /^Missing dependent arguments: (\S+) -> (\S+)/.exec(sentence);
   if (implied !== null) return `--${implied[1]} needs --${implied[2]}`;
   const choice = /^Invalid values: Argument: (\S+), Given: (.+), Choices: (.+)$/.exec(sentence);
   if (choice !== null) return `${choice[1]} cannot be ${choice[2]}; choose from ${choice[3]}`;
   return sentence.charAt(0).toLowerCase() + sentence.slice(1);
+}
+
+function dashed(option: string): string {
+  return option.length === 1 ? `-${option}` : `--${option}`;
+}
+
+function missingPositional(spec: CommandSpec | undefined, given: number): string {
+  const name = spec === undefined ? undefined : Object.keys(spec.positionals)[given];
+  return name === undefined ? 'an argument is missing' : `<${name}> is missing`;
+}
+
+/** An option that is missing may be there under a name that does not exist: then that is the mistake. */
+function missingOption(
+  spec: CommandSpec | undefined,
+  missing: string,
+  args: readonly string[],
+): string {
+  const unknown = args
+    .map((arg) => /^--(?:no-)?([^=]+)/.exec(arg)?.[1])
+    .find(
+      (name) =>
+        name !== undefined &&
+        spec?.options[name] === undefined &&
+        GLOBAL_OPTIONS[name] === undefined,
+    );
+  return unknown === undefined ? `${dashed(missing)} is missing` : `unknown argument: ${unknown}`;
 }

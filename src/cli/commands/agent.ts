@@ -9,7 +9,7 @@ export const agent = command({
   examples: [
     ['$0 agent', 'with the usual places'],
     [
-      '$0 agent --data-dir ~/aurochs --iscsi-portal 127.0.0.1:0 --nbd-listen unix:/tmp/nbd.sock',
+      '$0 agent --data-dir ~/aurochs --run-dir ~/aurochs/run --iscsi-portal 127.0.0.1:0 --nbd-listen 127.0.0.1:0',
       'a second one, in places of its own',
     ],
   ],

@@ -42,13 +42,23 @@ describe('the command line', () => {
     const missing = await refusal('volume', 'show');
     assert.deepEqual(missing, {
       code: 2,
-      message: 'an argument is missing',
+      message: '<volume> is missing',
       next: 'See: aurochs volume show --help',
     });
     assert.equal((await refusal('volume', 'ls', '--sice')).message, 'unknown argument: sice');
     assert.equal(
       (await refusal('volume', 'create', 'x', '--size')).message,
       '--size needs a value',
+    );
+    assert.equal((await refusal('volume', 'ls', '-o')).message, '-o needs a value');
+    assert.equal((await refusal('volume', 'create', 'x')).message, '--size is missing');
+    assert.equal((await refusal('snapshot', 'show', 'db')).message, '<snapshot> is missing');
+    const typo = await refusal('volume', 'create', 'x', '--siz', '1GiB');
+    assert.equal(typo.message, 'unknown argument: siz');
+    const secret = ['--chap-user', 'a', '--chap-secret-file', '/nowhere/secret'];
+    assert.equal(
+      (await refusal('volume', 'create', 'x', '--size', '1G', ...secret)).message,
+      'cannot read the secret file /nowhere/secret: ENOENT',
     );
     const half = await refusal('volume', 'create', 'x', '--size', '1G', '--chap-user', 'a');
     assert.equal(half.message, '--chap-user needs --chap-secret-file');
