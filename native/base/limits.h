@@ -70,6 +70,7 @@ inline constexpr uint32_t kPduDataSegmentBytesMax =
 inline constexpr uint32_t kTasksPerSessionMax = 128;  // received and not answered
 inline constexpr uint32_t kImmediateTasksMax = 8;     // of these, outside the CmdSN window
 inline constexpr uint32_t kCommandWindow = kTasksPerSessionMax - kImmediateTasksMax;
+inline constexpr uint32_t kTaskManagementOpenMax = 16;  // of one session: each waits for its tasks
 inline constexpr uint32_t kFirstBurstBytesMax = 256 * kKiB;  // unsolicited data of one task
 // Of one session: data that tasks wait for or send; what arrives unsolicited comes on top.
 inline constexpr uint64_t kTransferBytesMax = kRequestBytesMax;

@@ -260,6 +260,11 @@ void Session::OnTaskManagement(const Request& request) {
       .referenced_tag = request.bhs.U32(field::kReferencedTag),
       .referenced_cmd_sn = request.bhs.U32(field::kRefCmdSn),
   };
+  if (functions_open_ == kTaskManagementOpenMax) {
+    AnswerTaskManagement(decoded.itt, TaskManagementResponse::kRejected);
+    return;
+  }
+  ++functions_open_;
   host_.ManageTasks(*this, decoded);
 }
 
@@ -275,9 +280,15 @@ bool Session::CountAsReceived(uint32_t cmd_sn, uint32_t before) {
 void Session::FinishTaskManagement(const TaskManagementRequest& request,
                                    TaskManagementResponse response) {
   if (!open()) return;
+  CHECK(functions_open_ > 0);
+  --functions_open_;
+  AnswerTaskManagement(request.itt, response);
+}
+
+void Session::AnswerTaskManagement(uint32_t itt, TaskManagementResponse response) {
   Bhs bhs(Opcode::kTaskManagementResponse);
   bhs.SetU8(field::kResponse, static_cast<uint8_t>(response));
-  bhs.SetU32(field::kItt, request.itt);
+  bhs.SetU32(field::kItt, itt);
   connection_.AppendStatus(connection_.New(bhs));
 }
 

@@ -132,6 +132,7 @@ class Session final : private Connection::User, private TaskSet::Observer {
   void OnTextRequest(const Request& request);
   void OnTextPairs(const std::vector<TextPair>& pairs, std::string& answer);
   void OnTaskManagement(const Request& request);
+  void AnswerTaskManagement(uint32_t itt, TaskManagementResponse response);
   void OnLogout(const Request& request);
   void SendLogoutResponse(uint32_t itt, LogoutResponse response);
   void MoveTo(State next);
@@ -149,6 +150,7 @@ class Session final : private Connection::User, private TaskSet::Observer {
   std::unordered_map<uint32_t, ParkedRequest> parked_;  // by CmdSN; inside the window
   TaskSet tasks_;
   TextExchange text_;
+  uint32_t functions_open_ = 0;  // task management functions that have not been answered
   Timer logout_timer_;
 
   // Of the PDU whose header has come last.

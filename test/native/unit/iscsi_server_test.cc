@@ -487,6 +487,32 @@ TEST_P(IscsiTaskManagement, AnswersWhatItCannotDo) {
   EXPECT_EQ(Manage(static_cast<Function>(77)), Response::kRejected);
 }
 
+// Each that waits remembers what it waits for, so that an initiator must not have any number of
+// them.
+TEST_P(IscsiTaskManagement, RejectsMoreFunctionsThanMayWait) {
+  SendHeldWrite(*initiator_, 1);
+  const auto abort_all = [this] {
+    const Bhs request = initiator_->TaskManagement(Function::kAbortTaskSet, kLun1, kReservedTag);
+    initiator_->Send(request);
+    return request.itt();
+  };
+  std::vector<uint32_t> waiting;
+  for (uint32_t i = 0; i < kTaskManagementOpenMax; ++i) waiting.push_back(abort_all());
+  for (int i = 0; i < 3; ++i) {
+    const uint32_t itt = abort_all();
+    const Pdu answer = initiator_->Next();
+    EXPECT_EQ(answer.bhs.itt(), itt);
+    EXPECT_EQ(ResponseOf(answer), TaskManagementResponse::kRejected);
+  }
+  ReleaseWrites();
+  for (const uint32_t itt : waiting) {
+    const Pdu answer = initiator_->Next();
+    EXPECT_EQ(answer.bhs.itt(), itt);
+    EXPECT_EQ(ResponseOf(answer), TaskManagementResponse::kComplete);
+  }
+  EXPECT_EQ(Manage(Function::kAbortTaskSet), TaskManagementResponse::kComplete);
+}
+
 TEST_P(IscsiTaskManagement, DropsEverySessionAfterAColdReset) {
   EXPECT_EQ(Manage(Function::kTargetColdReset, 0), TaskManagementResponse::kComplete);
   EXPECT_TRUE(initiator_->ReceiveToEnd().empty());
