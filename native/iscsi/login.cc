@@ -36,8 +36,20 @@ bool IsChapKey(std::string_view key) {
 bool IsIdentityKey(std::string_view key) {
   return key == "InitiatorName" || key == "TargetName" || key == "SessionType";
 }
-bool IsProperName(std::string_view name) {
-  return !name.empty() && name.size() <= kTargetNameBytesMax;
+// Letters of other scripts are left to the list of initiators; what a terminal would obey is not.
+bool HasForbiddenCharacter(std::string_view name) {
+  for (size_t i = 0; i < name.size(); ++i) {
+    const auto c = static_cast<uint8_t>(name[i]);
+    if (c <= 0x20 || c == 0x7f) return true;  // blanks, the controls of ASCII
+    const uint8_t next = i + 1 < name.size() ? static_cast<uint8_t>(name[i + 1]) : 0;
+    if (c == 0xc2 && next >= 0x80 && next <= 0x9f) return true;  // those of Unicode, in UTF-8
+  }
+  return false;
+}
+
+LoginFault FaultOfName(std::string_view name) {
+  if (name.size() > kTargetNameBytesMax) return LoginFault::kNameTooLong;
+  return HasForbiddenCharacter(name) ? LoginFault::kNameMalformed : LoginFault::kNone;
 }
 
 // Where each state may go. Anything else is a bug, not an event.
@@ -161,7 +173,8 @@ LoginFault LoginNegotiation::Identify(const std::vector<TextPair>& pairs, LoginS
     if (pair.key == "SessionType") session_type = pair.value;
   }
   if (identity_.initiator.empty()) return LoginFault::kNoInitiatorName;
-  if (!IsProperName(identity_.initiator)) return LoginFault::kNameTooLong;
+  const LoginFault name_fault = FaultOfName(identity_.initiator);
+  if (name_fault != LoginFault::kNone) return name_fault;
   if (session_type && *session_type != "Normal" && *session_type != "Discovery") {
     return LoginFault::kSessionTypeUnknown;
   }
@@ -172,7 +185,8 @@ LoginFault LoginNegotiation::Identify(const std::vector<TextPair>& pairs, LoginS
     access_ = policy_.AccessToDiscovery();
   } else {
     if (identity_.target.empty()) return LoginFault::kNoTargetName;
-    if (!IsProperName(identity_.target)) return LoginFault::kNameTooLong;
+    const LoginFault target_fault = FaultOfName(identity_.target);
+    if (target_fault != LoginFault::kNone) return target_fault;
     access_ = policy_.AccessToTarget(identity_.target, identity_.initiator);
   }
   if (access_.fault != LoginFault::kNone) return access_.fault;

@@ -26,6 +26,8 @@ LoginFaultAnswer AnswerTo(LoginFault fault) {
     case LoginFault::kNoInitiatorName: return {Status::kMissingParameter, "no InitiatorName"};
     case LoginFault::kNoTargetName: return {Status::kMissingParameter, "no TargetName"};
     case LoginFault::kNameTooLong: return {Status::kInitiatorError, "a name that is too long"};
+    case LoginFault::kNameMalformed:
+      return {Status::kInitiatorError, "a name with characters that no name has"};
     case LoginFault::kSessionTypeUnknown:
       return {Status::kSessionTypeNotSupported, "unknown SessionType"};
     case LoginFault::kKeyTwice: return {Status::kInitiatorError, "a key was negotiated twice"};

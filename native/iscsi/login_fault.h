@@ -25,6 +25,7 @@ enum class LoginFault : uint8_t {
   kNoInitiatorName,  // 13.5
   kNoTargetName,     // 13.4
   kNameTooLong,      // 4.2.7.1
+  kNameMalformed,    // 4.2.7.2: control characters and blanks, which would reach logs and terminals
   kSessionTypeUnknown,
   kKeyTwice,        // 6.2: a key is negotiated once
   kDeclarationBad,  // a declaration has no answer that could refuse it
