@@ -111,7 +111,12 @@ ScsiTask* TaskSet::Begin(const Bhs& bhs, scsi::LogicalUnit& unit, uint64_t nexus
   task->plan = unit.PlanFor(task->command.cdb);
   const uint64_t moved = std::min<uint64_t>(expected, task->plan.length_bytes);
   const bool both_ways = task->read_bytes > 0 && task->write_bytes > 0;
-  if (moved > kRequestBytesMax || both_ways) task->fault = TaskFault::kInvalidFieldInCdb;
+  // Without its data a write would end well and have changed nothing. What only reads does no harm.
+  const bool write_as_read = task->plan.direction == scsi::DataDirection::kOut &&
+                             task->plan.length_bytes > 0 && task->read_bytes > 0;
+  if (moved > kRequestBytesMax || both_ways || write_as_read) {
+    task->fault = TaskFault::kInvalidFieldInCdb;
+  }
   task->BeginUnsolicited(bhs, parameters_);
 
   ScsiTask** const bucket = BucketOf(task->itt);

@@ -315,6 +315,14 @@ TEST_P(IscsiBadData, DataInBothDirectionsIsRefused) {
   ExpectNothingWritten();
 }
 
+TEST_P(IscsiBadData, AWriteThatIsFlaggedAsAReadIsRefused) {
+  Bhs command = initiator_->Write(0, 8);
+  command.SetU8(field::kFlags, kFinalFlag | kReadFlag);
+  initiator_->Send(command);
+  EXPECT_EQ(SenseOfNext(), "05/24/00");
+  ExpectNothingWritten();
+}
+
 TEST_P(IscsiBadData, MoreThanTheLargestRequestIsRefused) {
   Bhs command = initiator_->Write(0, 0);
   command.SetU8(field::kCdb, 0x8a);  // WRITE (16)
