@@ -5,6 +5,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
 import { ensureBuilt, fail, root } from './setup.mjs';
 
 const FIRST_VOLUME = 'first';
@@ -13,11 +14,28 @@ const READY_TIMEOUT_MS = 30_000;
 
 const cli = join(root, 'dist/src/cli/index.js');
 const agentArguments = process.argv.slice(2);
-const socketFlag = agentArguments.findIndex((argument) => argument === '--api-socket');
-const clientArguments = socketFlag < 0 ? [] : agentArguments.slice(socketFlag, socketFlag + 2);
+
+/** Where the agent with these arguments listens, by the agent's own rules. */
+async function apiSocketOf(given) {
+  const { resolveConfig, surroundings } = await import('../dist/src/daemon/config.js');
+  const place = { type: 'string' };
+  const { values } = parseArgs({
+    args: given,
+    strict: false,
+    options: { 'data-dir': place, 'run-dir': place, 'api-socket': place },
+  });
+  const said = (flag) => (typeof values[flag] === 'string' ? values[flag] : undefined);
+  const apiSocket = said('api-socket') ?? (process.env.AUROCHS_API_SOCKET || undefined);
+  const places = { dataDir: said('data-dir'), runDir: said('run-dir'), apiSocket };
+  return resolveConfig(places, surroundings()).apiSocket;
+}
+
+ensureBuilt();
+const apiSocket = await apiSocketOf(agentArguments);
 
 function aurochs(...command) {
-  return spawnSync(process.execPath, [cli, ...command, ...clientArguments], { encoding: 'utf8' });
+  const args = [cli, ...command, '--api-socket', apiSocket];
+  return spawnSync(process.execPath, args, { encoding: 'utf8' });
 }
 
 function agentAnswers() {
@@ -28,33 +46,43 @@ async function untilReady(agent) {
   const deadline = Date.now() + READY_TIMEOUT_MS;
   while (Date.now() < deadline) {
     if (agent.exitCode !== null) process.exit(agent.exitCode); // It has said why.
+    if (agent.signalCode !== null) process.exit(1);
     if (agentAnswers()) return;
     await sleep(100);
   }
-  agent.kill();
-  fail(`the agent did not answer within ${READY_TIMEOUT_MS / 1000} s`, 'read its log lines above');
+  const seconds = READY_TIMEOUT_MS / 1000;
+  fail(`the agent did not answer within ${seconds} s`, 'read its log lines above');
 }
 
+/** Shows how to reach a volume. One that somebody has detached stays as it is. */
 function showFirstVolume() {
   const volumes = JSON.parse(aurochs('volume', 'ls', '-o', 'json').stdout);
-  const names = (Array.isArray(volumes) ? volumes : volumes.volumes).map((volume) => volume.name);
-  if (names.length === 0) {
+  if (volumes.length === 0) {
     const created = aurochs('volume', 'create', FIRST_VOLUME, '--size', FIRST_VOLUME_SIZE);
-    if (created.status !== 0) fail('the first volume could not be created', created.stderr.trim());
+    if (created.status !== 0) {
+      fail('the first volume could not be created', created.stderr.trim());
+    }
   }
-  const name = names[0] ?? FIRST_VOLUME;
-  const attached = aurochs('volume', 'attach', name);
-  if (attached.status !== 0) fail(`volume ${name} could not be attached`, attached.stderr.trim());
+  const chosen = volumes.length === 0 ? FIRST_VOLUME : volumes.find((v) => v.desiredAttached)?.name;
+  if (chosen === undefined) {
+    console.log(`No volume is attached. Attach one: npx aurochs volume attach ${volumes[0].name}`);
+    return;
+  }
+  const attached = aurochs('volume', 'attach', chosen);
+  if (attached.status !== 0) {
+    fail(`volume ${chosen} could not be attached`, attached.stderr.trim());
+  }
   process.stdout.write(attached.stdout);
 }
 
-ensureBuilt();
 if (agentAnswers()) {
-  console.log('An agent is running already.');
+  console.log(`An agent is running already, at ${apiSocket}.`);
+  if (agentArguments.length > 0) console.log('It keeps its own arguments; these were not used.');
   showFirstVolume();
 } else {
   const agent = spawn(process.execPath, [cli, 'agent', ...agentArguments], { stdio: 'inherit' });
   for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => agent.kill(signal));
+  process.on('exit', () => agent.kill()); // Whatever goes wrong here, the agent does not outlive it.
   const exited = once(agent, 'exit');
   await untilReady(agent);
   showFirstVolume();
