@@ -320,5 +320,7 @@ export interface KernelNbd {
   connect(options: KernelNbdOptions): Promise<number>;
   /** Gives device N new connections in the place of those that died; also tells it the size anew. */
   reconnect(index: number, options: KernelNbdOptions): Promise<void>;
+  /** Tells device N its new size; its connections go on as they are. */
+  resize(index: number, sizeBytes: bigint): Promise<void>;
   disconnect(index: number): Promise<void>;
 }
