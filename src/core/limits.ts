@@ -51,3 +51,32 @@ export const SHUTDOWN_DEADLINE_MS = 10_000;
 export const CONFIG_FILE_BYTES_MAX = 64 * 1024;
 export const LOOPS_MAX = 64;
 export const LISTENERS_MAX = 16;
+
+// -- Devices and file systems of a node
+/**
+ * How long the kernel holds requests back while the agent does not answer at all, before they fail. There is one
+ * path, so a failure has no other way to go: it turns file systems read-only and loses what they had not
+ * written. An hour is long enough for a person to see and repair an agent that does not start.
+ */
+export const DEVICE_OUTAGE_S_MAX = 3600;
+/** How long one request may take while the connection lives; a disk below may stall that long. */
+export const DEVICE_REQUEST_TIMEOUT_S = 180;
+export const ISCSI_LOGIN_TIMEOUT_S = 10; // One attempt; our portal answers in milliseconds.
+export const ISCSI_LOGIN_ATTEMPTS_MAX = 2; // At the first login; a broken session tries for DEVICE_OUTAGE_S_MAX.
+export const ISCSI_NOOP_INTERVAL_S = 5; // A portal that answers nothing, not even NOPs, is noticed
+export const ISCSI_NOOP_TIMEOUT_S = 15; // after 20 s; one that died closes its socket and is noticed at once.
+export const ISCSIADM_TIMEOUT_MS = 60_000; // More than both attempts to log in take.
+export const ISCSIADM_ATTEMPTS_MAX = 5; // Of a call that says "try again".
+export const ISCSIADM_RETRY_MS = 200; // Doubled by each attempt: 3 s in all.
+export const ISCSIADM_LOCK_TIMEOUT_S = 45; // For the call of another process; less than ISCSIADM_TIMEOUT_MS.
+export const DEVICE_APPEARS_DEADLINE_MS = 15_000; // After the login; udev of a busy machine takes seconds.
+export const DEVICE_GONE_DEADLINE_MS = 15_000; // The kernel flushes it first.
+export const SESSION_RECOVERY_DEADLINE_MS = 30_000; // iscsid logs in again every few seconds.
+export const NBD_CONNECTIONS = 4; // Each has its own thread of the kernel; more gain nothing on loopback.
+export const FREEZE_DEADLINE_MS = 30_000; // A file system writes its dirty pages before it is still.
+export const FREEZE_WATCHDOG_S = 10; // Longest stillness: a snapshot takes milliseconds, applications hang.
+export const FORMAT_TIMEOUT_MS = 600_000; // mkfs of the largest volume writes some GiB of metadata.
+export const CHECK_TIMEOUT_MS = 3_600_000; // e2fsck of a damaged large file system reads all its metadata.
+export const UNMOUNT_TIMEOUT_MS = 600_000; // Dirty pages of all the memory may have to be written.
+export const TRIM_TIMEOUT_MS = 600_000;
+export const BLANK_BYTES_CHECKED = 1024 * 1024; // Every file system and partition table begins within.

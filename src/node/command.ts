@@ -4,7 +4,7 @@
  */
 import { execFile } from 'node:child_process';
 
-/** A program that does not end by then is killed; none that we run takes longer when it works. */
+/** A program that does not end by then is killed; those that may take longer say so when they are run. */
 export const COMMAND_TIMEOUT_MS = 30_000;
 
 /** What a program may print before it is killed: device lists of a large machine are under 1 MiB. */
@@ -27,8 +27,15 @@ export class CommandError extends Error {
     readonly stderr: string,
     reason: string,
     options?: ErrorOptions,
+    readonly stdout = '',
   ) {
     super(`${[program, ...args].join(' ')}: ${reason}`, options);
+  }
+
+  /** The last line of what it complained about; some programs complain on stdout. */
+  get said(): string {
+    const text = this.stderr.trim() === '' ? this.stdout : this.stderr;
+    return text.trim().split('\n').at(-1)?.trim() ?? '';
   }
 
   /** The program is not installed (or not in the PATH). */
@@ -37,32 +44,46 @@ export class CommandError extends Error {
   }
 }
 
+export interface CommandOptions {
+  /** In the place of COMMAND_TIMEOUT_MS. */
+  timeoutMs?: number;
+}
+
 export interface CommandRunner {
   /** Resolves when the program has ended with 0; rejects with a CommandError otherwise. */
-  run(program: string, args: readonly string[]): Promise<CommandResult>;
+  run(program: string, args: readonly string[], options?: CommandOptions): Promise<CommandResult>;
 }
 
 /** Runs programs without a shell, in the C locale so that what they print can be parsed. */
 export class SystemCommandRunner implements CommandRunner {
-  run(program: string, args: readonly string[]): Promise<CommandResult> {
+  run(
+    program: string,
+    args: readonly string[],
+    { timeoutMs = COMMAND_TIMEOUT_MS }: CommandOptions = {},
+  ): Promise<CommandResult> {
     return new Promise((resolve, reject) => {
       execFile(
         program,
         [...args],
         {
           encoding: 'utf8',
-          env: { ...process.env, LC_ALL: 'C', PATH: searchPath().join(':') },
-          timeout: COMMAND_TIMEOUT_MS,
+          env: commandEnvironment(),
+          timeout: timeoutMs,
           killSignal: 'SIGKILL',
           maxBuffer: COMMAND_OUTPUT_BYTES_MAX,
         },
         (error, stdout, stderr) => {
           if (error === null) resolve({ stdout, stderr });
-          else reject(commandError(program, args, error, stderr));
+          else reject(commandError(program, args, { error, stdout, stderr, timeoutMs }));
         },
       );
     });
   }
+}
+
+/** What programs get: output in the C locale, so that it can be parsed. */
+export function commandEnvironment(): NodeJS.ProcessEnv {
+  return { ...process.env, LC_ALL: 'C', PATH: searchPath().join(':') };
 }
 
 /** Where programs are looked for: PATH, and where administration tools live (a user's PATH lacks them). */
@@ -77,22 +98,25 @@ type ExecError = Error & {
   signal?: string | null;
 };
 
-function commandError(
-  program: string,
-  args: readonly string[],
-  error: ExecError,
-  stderr: string,
-): CommandError {
-  const exitCode = typeof error.code === 'number' ? error.code : null;
-  const cause = exitCode === null ? { cause: error } : {};
-  return new CommandError(program, args, exitCode, stderr, reasonOf(error, stderr), cause);
+interface Failure {
+  error: ExecError;
+  stdout: string;
+  stderr: string;
+  timeoutMs: number;
 }
 
-function reasonOf(error: ExecError, stderr: string): string {
+function commandError(program: string, args: readonly string[], failure: Failure): CommandError {
+  const { error, stdout, stderr } = failure;
+  const exitCode = typeof error.code === 'number' ? error.code : null;
+  const cause = exitCode === null ? { cause: error } : {};
+  return new CommandError(program, args, exitCode, stderr, reasonOf(failure), cause, stdout);
+}
+
+function reasonOf({ error, stderr, timeoutMs }: Failure): string {
   if (error.code === 'ENOENT') return 'is not installed';
   if (error.code === 'EACCES') return 'must not be run by this user';
   if (error.code === 'ERR_CHILD_PROCESS_STDIO_MAXBUFFER') return 'printed too much';
-  if (error.killed === true) return `did not end within ${COMMAND_TIMEOUT_MS / 1000} s`;
+  if (error.killed === true) return `did not end within ${timeoutMs / 1000} s`;
   if (typeof error.code !== 'number') return `was ended by ${error.signal ?? 'an unknown cause'}`;
   const said = stderr.trim().split('\n').at(-1) ?? '';
   return said === '' ? `ended with code ${error.code}` : `ended with code ${error.code}: ${said}`;

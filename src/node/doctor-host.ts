@@ -1,54 +1,43 @@
 /** Checks of what this machine needs to use volumes itself: kernel modules, initiator, tools. */
 import { CommandError, type CommandRunner } from './command.js';
 import type { Finding } from './doctor.js';
+import { initiatorListens, ISCSID_START_HINT, OPEN_ISCSI_INSTALL_HINT } from './iscsid.js';
+import { MODULE_ABSENT_HINT, type ModuleName, moduleState } from './kernel-modules.js';
 import type { Machine } from './machine.js';
+import { isVendorBlacklisted, MULTIPATH_HINT, multipathdRuns } from './multipath.js';
 
-const MODULES = {
-  iscsi_tcp: {
-    meaning:
-      'This machine cannot log in to a volume over iSCSI (qemu and other programs still can).',
-    file: 'iscsi_tcp.ko',
-  },
-  nbd: {
-    meaning: 'This machine cannot attach a volume with nbd-client (qemu and libnbd still can).',
-    file: 'nbd.ko',
-  },
-} as const;
+const MODULE_MEANINGS: Record<ModuleName, string> = {
+  iscsi_tcp:
+    'This machine cannot log in to a volume over iSCSI (qemu and other programs still can).',
+  nbd: 'This machine cannot attach a volume as /dev/nbdN (qemu and libnbd still can).',
+};
 
-export async function checkKernelModule(
-  machine: Machine,
-  module: keyof typeof MODULES,
-): Promise<Finding> {
+export async function checkKernelModule(machine: Machine, module: ModuleName): Promise<Finding> {
   const check = `module-${module.replace('_', '-')}`;
-  if (await machine.exists(`/sys/module/${module}`)) {
+  const state = await moduleState(machine, module);
+  if (state === 'loaded') {
     return { check, severity: 'ok', message: `kernel module ${module} is loaded` };
   }
-  const { meaning, file } = MODULES[module];
-  const folder = `/lib/modules/${machine.kernelRelease}`;
-  if ((await machine.readText(`${folder}/modules.builtin`))?.includes(`/${file}`)) {
+  if (state === 'built in') {
     return { check, severity: 'ok', message: `${module} is part of the kernel` };
   }
-  const known = (await machine.readText(`${folder}/modules.dep`))?.includes(`/${file}`) ?? false;
+  const known = state === 'loadable';
   return {
     check,
     severity: 'warning',
     message: known
       ? `kernel module ${module} is not loaded`
       : `the kernel ${machine.kernelRelease} has no module ${module}`,
-    meaning,
+    meaning: MODULE_MEANINGS[module],
     hint: known
       ? `modprobe ${module} (at every boot: echo ${module} > /etc/modules-load.d/aurochs-${module}.conf)`
-      : 'Install the kernel package that has it (Debian: linux-image-amd64 instead of the cloud kernel).',
+      : MODULE_ABSENT_HINT,
   };
 }
 
-/** iscsid, or the systemd socket that starts it, listens on this abstract UNIX socket. */
-const ISCSID_SOCKET = '@ISCSIADM_ABSTRACT_NAMESPACE';
-
 export async function checkInitiator(machine: Machine): Promise<Finding> {
   const check = 'iscsid';
-  const sockets = (await machine.readText('/proc/net/unix')) ?? '';
-  if (sockets.includes(ISCSID_SOCKET)) {
+  if (await initiatorListens(machine, '/proc/net/unix')) {
     return { check, severity: 'ok', message: 'iscsid runs or is started on demand' };
   }
   const installed = (await machine.findProgram('iscsid')) !== null;
@@ -57,7 +46,7 @@ export async function checkInitiator(machine: Machine): Promise<Finding> {
     severity: 'warning',
     message: installed ? 'iscsid does not run' : 'iscsid is not installed',
     meaning: 'iscsiadm cannot log in to a volume on this machine.',
-    hint: installed ? 'systemctl enable --now iscsid.socket' : 'apt-get install open-iscsi',
+    hint: installed ? ISCSID_START_HINT : OPEN_ISCSI_INSTALL_HINT,
   };
 }
 
@@ -72,11 +61,6 @@ const PROGRAMS: readonly NeededProgram[] = [
     name: 'iscsiadm',
     debianPackage: 'open-iscsi',
     meaning: 'This machine cannot log in to a volume over iSCSI.',
-  },
-  {
-    name: 'nbd-client',
-    debianPackage: 'nbd-client',
-    meaning: 'This machine cannot attach a volume as /dev/nbdN.',
   },
   {
     name: 'findmnt',
@@ -103,6 +87,46 @@ const PROGRAMS: readonly NeededProgram[] = [
     debianPackage: 'xfsprogs',
     meaning: 'A volume cannot be formatted with xfs.',
   },
+  {
+    name: 'e2fsck',
+    debianPackage: 'e2fsprogs',
+    meaning: 'A file system ext4 cannot be checked before it is mounted.',
+  },
+  {
+    name: 'resize2fs',
+    debianPackage: 'e2fsprogs',
+    meaning: 'A file system ext4 cannot grow with its volume.',
+  },
+  {
+    name: 'xfs_growfs',
+    debianPackage: 'xfsprogs',
+    meaning: 'A file system xfs cannot grow with its volume.',
+  },
+  {
+    name: 'fsfreeze',
+    debianPackage: 'util-linux',
+    meaning: 'A snapshot cannot hold the mounted file system still.',
+  },
+  {
+    name: 'fstrim',
+    debianPackage: 'util-linux',
+    meaning: 'Unused blocks of a file system cannot be given back.',
+  },
+  {
+    name: 'flock',
+    debianPackage: 'util-linux',
+    meaning: 'Calls of iscsiadm cannot be kept apart from those of other processes.',
+  },
+  {
+    name: 'nsenter',
+    debianPackage: 'util-linux',
+    meaning: 'An agent in a container cannot mount for the host.',
+  },
+  {
+    name: 'modprobe',
+    debianPackage: 'kmod',
+    meaning: 'Kernel modules have to be loaded by hand.',
+  },
 ];
 
 export async function checkPrograms(machine: Machine): Promise<Finding[]> {
@@ -117,13 +141,10 @@ export async function checkPrograms(machine: Machine): Promise<Finding[]> {
   );
 }
 
-/** What /etc/multipath/conf.d must hold so that multipathd leaves our disks alone. */
-export const MULTIPATH_STANZA = 'blacklist { device { vendor "AUROCHS" product ".*" } }';
-
 /** multipathd takes every SCSI disk it does not know, and a taken disk cannot be mounted. */
 export async function checkMultipath(machine: Machine, runner: CommandRunner): Promise<Finding> {
   const check = 'multipathd';
-  if (!(await isRunning(machine, 'multipathd'))) {
+  if (!(await multipathdRuns(machine))) {
     return { check, severity: 'ok', message: 'multipathd does not run' };
   }
   let configuration = '';
@@ -140,18 +161,6 @@ export async function checkMultipath(machine: Machine, runner: CommandRunner): P
     severity: 'warning',
     message: 'multipathd runs and does not exclude the vendor AUROCHS',
     meaning: 'It may take the disks of volumes, which then cannot be formatted or mounted.',
-    hint: `echo '${MULTIPATH_STANZA}' > /etc/multipath/conf.d/aurochs.conf && multipathd reconfigure`,
+    hint: MULTIPATH_HINT,
   };
-}
-
-/** Reads what `multipath -t` prints: sections in braces, one setting a line. */
-export function isVendorBlacklisted(configuration: string): boolean {
-  const section = /^blacklist\s*\{([\s\S]*?)^\}/m.exec(configuration)?.[1] ?? '';
-  return /vendor\s+"\^?AUROCHS/.test(section);
-}
-
-async function isRunning(machine: Machine, program: string): Promise<boolean> {
-  const processes = (await machine.listDirectory('/proc')).filter((path) => /\/\d+$/.test(path));
-  const names = await Promise.all(processes.map((path) => machine.readText(`${path}/comm`)));
-  return names.some((name) => name?.trim() === program);
 }

@@ -31,23 +31,26 @@ export interface Machine {
 export class LocalMachine implements Machine {
   readonly kernelRelease = release();
 
+  /** `root` stands before every path: where the files of the host are seen, or of a test. */
+  constructor(private readonly root = '') {}
+
   async readText(path: string): Promise<string | null> {
-    return readFile(path, 'utf8').catch(() => null);
+    return readFile(this.root + path, 'utf8').catch(() => null);
   }
 
   async listDirectory(path: string): Promise<string[]> {
-    const names = await readdir(path).catch(() => []);
+    const names = await readdir(this.root + path).catch(() => []);
     return names.sort().map((name) => join(path, name));
   }
 
   async exists(path: string): Promise<boolean> {
-    return isAccessible(path, constants.F_OK);
+    return isAccessible(this.root + path, constants.F_OK);
   }
 
   async findProgram(name: string): Promise<string | null> {
     for (const folder of searchPath()) {
       const path = join(folder, name);
-      if (await isAccessible(path, constants.X_OK)) return path;
+      if (await isAccessible(this.root + path, constants.X_OK)) return path;
     }
     return null;
   }
@@ -57,12 +60,12 @@ export class LocalMachine implements Machine {
     while (!(await this.exists(directory)) && dirname(directory) !== directory) {
       directory = dirname(directory);
     }
-    const info = await statfs(directory, { bigint: true });
+    const info = await statfs(this.root + directory, { bigint: true });
     return {
       magic: Number(info.type),
       freeBytes: info.bavail * info.bsize,
       directory,
-      writable: await isAccessible(directory, constants.W_OK),
+      writable: await isAccessible(this.root + directory, constants.W_OK),
     };
   }
 }

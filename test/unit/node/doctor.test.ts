@@ -2,14 +2,17 @@ import assert from 'node:assert/strict';
 
 import { CommandError, type CommandRunner } from '../../../src/node/command.js';
 import { hardOpenFileLimit } from '../../../src/node/doctor-agent.js';
-import { isVendorBlacklisted } from '../../../src/node/doctor-host.js';
 import { type Finding, examine } from '../../../src/node/doctor.js';
 import type { FileSystemInfo, Machine } from '../../../src/node/machine.js';
+import { isVendorBlacklisted } from '../../../src/node/multipath.js';
 
 const EXT4 = 0xef53;
 const TMPFS = 0x01021994;
 const GIB = 1024n ** 3n;
-const PROGRAMS = ['iscsiadm', 'nbd-client', 'findmnt', 'blkid', 'lsblk', 'mkfs.ext4', 'mkfs.xfs'];
+const PROGRAMS =
+  'iscsiadm findmnt blkid lsblk mkfs.ext4 mkfs.xfs e2fsck resize2fs xfs_growfs fsfreeze fstrim flock nsenter modprobe'.split(
+    ' ',
+  );
 
 /** A machine on which everything is in order until a test breaks it. */
 class FakeMachine implements Machine {
