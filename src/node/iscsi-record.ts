@@ -104,9 +104,18 @@ export class IscsiRecords {
     }
   }
 
-  /** Removes what `iscsiadm -o delete` leaves: folders, and files that it does not take for records. */
+  /**
+   * Removes what `iscsiadm -o delete` leaves: folders, files that it does not take for records, and links to
+   * records that are gone (`static`, beside `nodes`, is its list of what was made without discovery).
+   */
   async remove(target: string): Promise<void> {
-    for (const folder of await this.#folders(target)) await rm(folder, { recursive: true });
+    for (const folder of await this.#folders(target)) {
+      await rm(folder, { recursive: true });
+      const links = join(dirname(dirname(folder)), 'static');
+      for (const name of await readdir(links).catch(() => [])) {
+        if (name.startsWith(`${target},`)) await rm(join(links, name));
+      }
+    }
   }
 
   async #folders(target: string): Promise<string[]> {

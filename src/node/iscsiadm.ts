@@ -103,9 +103,11 @@ export const ISCSIADM_EXITS: Readonly<Record<number, ExitMeaning>> = {
 const LOCK_TAKEN = 99;
 const LOCK_FILE = '/run/lock/aurochs-iscsiadm.lock';
 
-export const SESSION_EXISTS = 15;
-export const NOTHING_FOUND = 21;
-export const NO_SUCH_SESSION = 2;
+/** What says that there was nothing to do. */
+const SESSION_EXISTS = 15;
+const NO_RECORD = 21;
+/** Of a session that has just ended: not found, no object, no longer in sysfs. */
+const NO_SESSION = [2, 21, 22];
 
 export class Iscsiadm {
   constructor(
@@ -119,7 +121,7 @@ export class Iscsiadm {
 
   /** All records of the target. */
   async deleteRecords(target: string): Promise<void> {
-    await this.#run(target, ['-m', 'node', '-o', 'delete', '-T', target], [NOTHING_FOUND]);
+    await this.#run(target, ['-m', 'node', '-o', 'delete', '-T', target], [NO_RECORD]);
   }
 
   async login(target: string, portal: string): Promise<void> {
@@ -128,11 +130,7 @@ export class Iscsiadm {
 
   /** By session and not by record, which may be gone. */
   async logout(target: string, sessionId: string): Promise<void> {
-    await this.#run(
-      target,
-      ['-m', 'session', '-r', sessionId, '-u'],
-      [NOTHING_FOUND, NO_SUCH_SESSION],
-    );
+    await this.#run(target, ['-m', 'session', '-r', sessionId, '-u'], NO_SESSION);
   }
 
   /** `alreadySo`: exit codes that say that there was nothing to do. */
@@ -188,7 +186,13 @@ export function iscsiadmError(target: string, error: CommandError): AurochsError
   if (exit === undefined) {
     return new AurochsError('IO', `${target}: ${error.message}`, ISCSID_LOG_HINT, { cause: error });
   }
-  const said = error.said === '' ? '' : ` (${error.said})`;
-  const message = `${target}: iscsiadm: ${exit.meaning}${said}`;
+  const said = complaint(error);
+  const message = `${target}: iscsiadm: ${exit.meaning}${said === '' ? '' : ` (${said})`}`;
   return new AurochsError(exit.code, message, exit.hint, { cause: error });
+}
+
+/** The line with the cause; the last one is often only "Could not log into all portals". */
+function complaint(error: CommandError): string {
+  const cause = /^iscsiadm: initiator reported error \((.*)\)$/m.exec(error.stderr)?.[1];
+  return cause ?? error.said.replace(/^iscsiadm: /, '');
 }
