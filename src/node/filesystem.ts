@@ -125,8 +125,16 @@ export const E2FSCK_BITS: readonly { bit: number; code: ErrorCode; meaning: stri
   { bit: 128, code: 'INTERNAL', meaning: 'could not be checked: a library of e2fsck is missing' },
 ];
 
+/** A super block that makes no sense is an operational error to e2fsck; then it names where its copies are. */
+const BAD_SUPER_BLOCK = /e2fsck -b \d+/;
+
 /** Null when the file system can be mounted. */
-export function e2fsckProblem(exitCode: number): { code: ErrorCode; meaning: string } | null {
+export function e2fsckProblem(
+  exitCode: number,
+  output = '',
+): { code: ErrorCode; meaning: string } | null {
+  if (BAD_SUPER_BLOCK.test(output))
+    return { code: 'CORRUPTION', meaning: 'has no valid super block' };
   return E2FSCK_BITS.find(({ bit }) => (exitCode & bit) !== 0) ?? null;
 }
 
@@ -143,7 +151,7 @@ export async function checkFileSystem(
   } catch (error) {
     if (!(error instanceof CommandError)) throw error;
     if (error.exitCode === null) throw unusable(device, error);
-    const problem = e2fsckProblem(error.exitCode);
+    const problem = e2fsckProblem(error.exitCode, error.stdout + error.stderr);
     if (problem === null) return;
     throw new AurochsError(
       problem.code,

@@ -14,7 +14,11 @@ const PROCESSES_NAMED_MAX = 5;
 /** The path with links resolved, as the mount table shows it. Its parent must be there. */
 export async function resolveMountPoint(host: Host, path: string): Promise<string> {
   if (!path.startsWith('/')) {
-    throw new AurochsError('INVALID_ARGUMENT', `${path}: a mount point is a full path`);
+    throw new AurochsError(
+      'INVALID_ARGUMENT',
+      `${path}: a mount point is a full path`,
+      'Begin it with "/".',
+    );
   }
   try {
     const { stdout } = await host.run('readlink', ['-f', '--', path]);
