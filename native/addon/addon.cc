@@ -6,6 +6,7 @@
 #include "addon/host_binding.h"
 #include "addon/volume_binding.h"
 #include "addon/wrap.h"
+#include "base/systemd_notify.h"
 
 namespace aurochs::addon {
 namespace {
@@ -36,6 +37,23 @@ Napi::Value IoUringProblem(const Napi::CallbackInfo& info) {
   return Napi::String::New(info.Env(), available.message());
 }
 
+Napi::Value NotifySystemdOf(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  ArgumentError error;
+  CheckCount(info, 1, error);
+  const std::string state = ReadString(info[0], "state", error);
+  if (error.any()) {
+    error.ToJs(env).ThrowAsJavaScriptException();
+    return {};
+  }
+  const Result<bool> sent = NotifySystemd(state);
+  if (!sent.ok()) {
+    ErrorOf(env, sent.status()).ThrowAsJavaScriptException();
+    return {};
+  }
+  return Napi::Boolean::New(env, *sent);
+}
+
 Napi::Object Initialise(Napi::Env env, Napi::Object exports) {
   Environment* environment = Environment::Create(env);
   if (environment == nullptr) return exports;
@@ -43,6 +61,7 @@ Napi::Object Initialise(Napi::Env env, Napi::Object exports) {
   environment->volume_class = Napi::Persistent(VolumeBinding::DefineVolumeClass(env));
   exports.Set("createHost", Napi::Function::New<CreateHost>(env, "createHost"));
   exports.Set("ioUringProblem", Napi::Function::New<IoUringProblem>(env, "ioUringProblem"));
+  exports.Set("notifySystemd", Napi::Function::New<NotifySystemdOf>(env, "notifySystemd"));
   return exports;
 }
 

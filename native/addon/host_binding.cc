@@ -18,19 +18,20 @@ Napi::Value AddressToJs(Napi::Env env, const Result<std::string>& address) {
 }  // namespace
 
 Napi::Function HostBinding::DefineHostClass(Napi::Env env) {
-  return DefineClass(env, "NativeHost",
-                     {InstanceAccessor<&HostBinding::IoBackend>("ioBackend", napi_enumerable),
-                      InstanceMethod<&HostBinding::ListenIscsi>("listenIscsi"),
-                      InstanceMethod<&HostBinding::ListenNbd>("listenNbd"),
-                      InstanceMethod<&HostBinding::SetDiscoveryAuth>("setDiscoveryAuth"),
-                      InstanceMethod<&HostBinding::CreateReplica>("createReplica"),
-                      InstanceMethod<&HostBinding::RemoveReplica>("removeReplica"),
-                      InstanceMethod<&HostBinding::FsckReplica>("fsckReplica"),
-                      InstanceMethod<&HostBinding::ProbeDisk>("probeDisk"),
-                      InstanceMethod<&HostBinding::OpenVolume>("openVolume"),
-                      InstanceMethod<&HostBinding::OpenTestVolume>("openTestVolume"),
-                      InstanceMethod<&HostBinding::Sessions>("sessions"),
-                      InstanceMethod<&HostBinding::Close>("close")});
+  return DefineClass(
+      env, "NativeHost",
+      {InstanceAccessor<&HostBinding::IoBackend>("ioBackend", napi_enumerable),
+       InstanceMethod<&HostBinding::ListenIscsi>("listenIscsi"),
+       InstanceMethod<&HostBinding::ListenNbd>("listenNbd"),
+       InstanceMethod<&HostBinding::SetDiscoveryAuth>("setDiscoveryAuth"),
+       InstanceMethod<&HostBinding::CreateReplica>("createReplica"),
+       InstanceMethod<&HostBinding::RemoveReplica>("removeReplica"),
+       InstanceMethod<&HostBinding::FsckReplica>("fsckReplica"),
+       InstanceMethod<&HostBinding::ProbeDisk>("probeDisk"),
+       InstanceMethod<&HostBinding::OpenVolume>("openVolume"),
+       InstanceMethod<&HostBinding::OpenTestVolume>("openTestVolume"),
+       InstanceMethod<&HostBinding::Sessions>("sessions"),
+       InstanceMethod<&HostBinding::Ping>("ping"), InstanceMethod<&HostBinding::Close>("close")});
 }
 
 Napi::Value HostBinding::Wrap(Napi::Env env, std::shared_ptr<OpenHost> open_host) {
@@ -201,6 +202,13 @@ Napi::Value HostBinding::Sessions(const Napi::CallbackInfo& info) {
   Napi::Array array = Napi::Array::New(info.Env(), sessions.size());
   for (uint32_t i = 0; i < sessions.size(); ++i) array.Set(i, ToJs(info.Env(), sessions[i]));
   return array;
+}
+
+Napi::Value HostBinding::Ping(const Napi::CallbackInfo& info) {
+  if (!CheckReceiver(info, kHostTag)) return {};
+  ArgumentError error;
+  CheckCount(info, 0, error);
+  return Call(info.Env(), error, [](NativeHost& host, auto done) { host.Ping(std::move(done)); });
 }
 
 Napi::Value HostBinding::Close(const Napi::CallbackInfo& info) {

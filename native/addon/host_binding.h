@@ -34,6 +34,7 @@ class HostBinding : public Napi::ObjectWrap<HostBinding> {
   Napi::Value OpenVolume(const Napi::CallbackInfo& info);
   Napi::Value OpenTestVolume(const Napi::CallbackInfo& info);
   Napi::Value Sessions(const Napi::CallbackInfo& info);
+  Napi::Value Ping(const Napi::CallbackInfo& info);
   Napi::Value Close(const Napi::CallbackInfo& info);
 
   template <typename Start>

@@ -52,6 +52,8 @@ class LoopSet {
     members_.front().thread->RunAndWait(std::move(task));
   }
 
+  const std::vector<Member>& members() const { return members_; }
+
   // The loop with the fewest volumes now has one more.
   Member& Assign();
   void Release(Member& member);

@@ -288,6 +288,23 @@ std::vector<HostSession> NativeHost::Sessions() const {
   return sessions;
 }
 
+void NativeHost::Ping(Done done) {
+  loops_->control().Post([this, done = std::move(done)] {
+    if (state_ != State::kOpen) return done(Closed());
+    StartJob();
+    auto unanswered = std::make_shared<size_t>(loops_->members().size());  // of the control loop
+    for (const LoopSet::Member& member : loops_->members()) {
+      member.thread->loop().Post([this, unanswered, done] {
+        loops_->control().Post([this, unanswered, done] {
+          if (--*unanswered > 0) return;
+          done(Status::Ok());
+          JobLeft();
+        });
+      });
+    }
+  });
+}
+
 void NativeHost::Close(Done done) {
   loops_->control().Post([this, done = std::move(done)] {
     if (state_ == State::kClosed) return done(Status::Ok());

@@ -77,6 +77,9 @@ class NativeHost {
   // Who is at the exports right now; nobody once the host is closed.
   std::vector<HostSession> Sessions() const;
 
+  // Calls back when every loop has run a task that was posted to it now. While one hangs, never.
+  void Ping(Done done);
+
   // Waits for the jobs under way, ends every session and listener, closes every volume. A later
   // Close hears of the same end. The status is the first error that a volume met on its way to the
   // disk.

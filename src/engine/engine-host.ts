@@ -92,6 +92,11 @@ export class EngineHost implements Engine {
     return this.#host.sessions();
   }
 
+  /** Resolves when every loop of the data path has run a task; while one hangs, not at all. */
+  ping(): Promise<void> {
+    return translated(this.#host.ping());
+  }
+
   subscribe(listener: (event: EngineEvent) => void): () => void {
     this.#listeners.add(listener);
     return () => {

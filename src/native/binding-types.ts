@@ -153,6 +153,8 @@ export interface NativeHost {
   fsckReplica(diskPath: string, name: string): Promise<FsckFinding[]>;
   probeDisk(path: string): Promise<DiskProbe>;
   sessions(): SessionInfo[];
+  /** Resolves when every loop has run a task that was posted to it now; while one hangs, not at all. */
+  ping(): Promise<void>;
   /** Closes every volume and listener; idempotent. Its threads and descriptors are gone then. */
   close(): Promise<void>;
 }
@@ -162,4 +164,9 @@ export interface NativeBinding {
   createHost(options: HostOptions, onEvent: (event: NativeEvent) => void): NativeHost;
   /** Why io_uring cannot be used here; null if it can. */
   ioUringProblem(): string | null;
+  /**
+   * Sends a state such as "READY=1" to the socket that NOTIFY_SOCKET names; false if the variable is not
+   * set. Throws what keeps it from being sent.
+   */
+  notifySystemd(state: string): boolean;
 }

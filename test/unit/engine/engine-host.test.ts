@@ -31,6 +31,7 @@ function bindingThat(call: () => Promise<unknown>): {
       return host;
     },
     ioUringProblem: () => null,
+    notifySystemd: () => false,
   };
   return { binding, send: (event) => listener(event) };
 }
@@ -54,6 +55,7 @@ describe('EngineHost', () => {
     };
     await assert.rejects(engine.close(), isTranslated);
     await assert.rejects(engine.probeDisk('/'), isTranslated);
+    await assert.rejects(engine.ping(), isTranslated);
     const volume = await engine.openVolume('/', 'x', 1n);
     await assert.rejects(volume.describe(), isTranslated);
     await assert.rejects(volume.close(), isTranslated);
@@ -72,6 +74,7 @@ describe('EngineHost', () => {
         throw nativeError('UNSUPPORTED');
       },
       ioUringProblem: () => 'not here',
+      notifySystemd: () => false,
     };
     assert.throws(() => new EngineHost(binding, OPTIONS), {
       name: 'AurochsError',

@@ -60,6 +60,8 @@ describe('the addon’s arguments', () => {
     await refuses(host, 'openTestVolume', ['null'], /made with 2 arguments/);
     await refuses(host, 'close', [1], /made with 0 arguments/);
     await refuses(volume, 'close', [1], /made with 0 arguments/);
+    await refuses(host, 'ping', [1], /made with 0 arguments/);
+    await refuses(loadBinding(), 'notifySystemd', [], /made with 1 arguments/);
     assert.equal((await volume.describe()).sizeBytes, SIZE_BYTES);
   });
 
@@ -82,6 +84,7 @@ describe('the addon’s arguments', () => {
 
   it('are strings without NUL and of bounded length', async () => {
     await refuses(host, 'probeDisk', [7], /path must be a string/);
+    await refuses(loadBinding(), 'notifySystemd', [1], /state must be a string/);
     await refuses(host, 'probeDisk', ['/tmp\0/x'], /path must be a string without NUL/);
     await refuses(host, 'probeDisk', ['é'.repeat(2049)], /path must be a string of at most 4096/);
     await assert.rejects(host.probeDisk(`/${'x'.repeat(4000)}`), hasCode('INVALID_ARGUMENT'));

@@ -55,6 +55,12 @@ describe('the addon’s data path', function () {
     assert.equal(host.ioBackend, problem === null ? 'io_uring' : 'epoll');
   });
 
+  it('answers a ping when every loop has run, and not once it is closed', async () => {
+    await Promise.all(Array.from({ length: 100 }, () => host.ping()));
+    await host.close();
+    await assert.rejects(host.ping(), hasCode('UNAVAILABLE'));
+  });
+
   it('keeps what is written through NBD over reopening, snapshots and revert', async () => {
     const address = await host.listenNbd('127.0.0.1:0', null);
     let volume = await createAndOpen(host, disk.path);
