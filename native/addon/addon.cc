@@ -31,10 +31,18 @@ Napi::Value CreateHost(const Napi::CallbackInfo& info) {
   return host;
 }
 
+// Null if it is available.
+Napi::Value ProblemToJs(Napi::Env env, const Status& available) {
+  if (available.ok()) return env.Null();
+  return Napi::String::New(env, available.message());
+}
+
 Napi::Value IoUringProblem(const Napi::CallbackInfo& info) {
-  const Status available = NativeHost::IoUringAvailable();
-  if (available.ok()) return info.Env().Null();
-  return Napi::String::New(info.Env(), available.message());
+  return ProblemToJs(info.Env(), NativeHost::IoUringAvailable());
+}
+
+Napi::Value IoFlusherProblem(const Napi::CallbackInfo& info) {
+  return ProblemToJs(info.Env(), NativeHost::IoFlusherAvailable());
 }
 
 Napi::Value NotifySystemdOf(const Napi::CallbackInfo& info) {
@@ -61,6 +69,7 @@ Napi::Object Initialise(Napi::Env env, Napi::Object exports) {
   environment->volume_class = Napi::Persistent(VolumeBinding::DefineVolumeClass(env));
   exports.Set("createHost", Napi::Function::New<CreateHost>(env, "createHost"));
   exports.Set("ioUringProblem", Napi::Function::New<IoUringProblem>(env, "ioUringProblem"));
+  exports.Set("ioFlusherProblem", Napi::Function::New<IoFlusherProblem>(env, "ioFlusherProblem"));
   exports.Set("notifySystemd", Napi::Function::New<NotifySystemdOf>(env, "notifySystemd"));
   return exports;
 }

@@ -53,6 +53,7 @@ iscsi::TargetAccess ReadIscsiAccess(const Napi::Value& value, const std::string&
                                     ArgumentError& error);
 IscsiExportConfig ReadIscsiExport(const Napi::Value& value, ArgumentError& error);
 nbd::ExportConfig ReadNbdExport(const Napi::Value& value, ArgumentError& error);
+nbd::KernelClientOptions ReadKernelNbdOptions(const Napi::Value& value, ArgumentError& error);
 std::optional<nbd::TlsConfig> ReadNbdTls(const Napi::Value& value, ArgumentError& error);
 NativeHost::TestDevice ReadTestDevice(const Napi::Value& value, ArgumentError& error);
 

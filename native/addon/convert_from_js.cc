@@ -155,7 +155,7 @@ std::optional<iscsi::ChapCredentials> ReadChap(const Napi::Value& value, const s
 }
 
 HostOptions ReadHostOptions(const Napi::Value& value, ArgumentError& error) {
-  Fields fields(value, "options", {"loops", "ioBackend"}, error);
+  Fields fields(value, "options", {"loops", "ioBackend", "lockMemory"}, error);
   HostOptions options;
   options.loops = static_cast<uint32_t>(
       ReadWhole(fields.Get("loops"), fields.NameOf("loops"), 1, kHostLoopsMax, error));
@@ -167,6 +167,7 @@ HostOptions ReadHostOptions(const Napi::Value& value, ArgumentError& error) {
   } else if (backend != "auto") {
     error.Note(fields.NameOf("ioBackend"), "'auto', 'io_uring' or 'epoll'");
   }
+  options.lock_memory = fields.Bool("lockMemory");
   return options;
 }
 
@@ -211,6 +212,25 @@ IscsiExportConfig ReadIscsiExport(const Napi::Value& value, ArgumentError& error
 nbd::ExportConfig ReadNbdExport(const Napi::Value& value, ArgumentError& error) {
   Fields fields(value, "config", {"name", "description", "readOnly"}, error);
   return {fields.String("name"), fields.String("description"), fields.Bool("readOnly")};
+}
+
+nbd::KernelClientOptions ReadKernelNbdOptions(const Napi::Value& value, ArgumentError& error) {
+  Fields fields(value, "options",
+                {"address", "exportName", "connections", "requestTimeoutS",
+                 "deadConnectionTimeoutS", "identifier"},
+                error);
+  const auto whole = [&](const char* field, uint64_t most) {
+    return static_cast<uint32_t>(
+        ReadWhole(fields.Get(field), fields.NameOf(field), 1, most, error));
+  };
+  nbd::KernelClientOptions options;
+  options.address = fields.String("address");
+  options.export_name = fields.String("exportName");
+  options.connections = whole("connections", kKernelNbdConnectionsMax);
+  options.terms.request_timeout_s = whole("requestTimeoutS", kKernelNbdTimeoutSMax);
+  options.terms.dead_connection_timeout_s = whole("deadConnectionTimeoutS", kKernelNbdTimeoutSMax);
+  options.terms.identifier = fields.String("identifier");
+  return options;
 }
 
 std::optional<nbd::TlsConfig> ReadNbdTls(const Napi::Value& value, ArgumentError& error) {

@@ -5,6 +5,7 @@
 #include "addon/promise.h"
 #include "addon/volume_binding.h"
 #include "addon/wrap.h"
+#include "base/limits.h"
 
 namespace aurochs::addon {
 namespace {
@@ -13,6 +14,10 @@ constexpr napi_type_tag kHostTag = {0x2f0c6a5d7be24b0f, 0x9d3e51c4a8f7b162};
 
 Napi::Value AddressToJs(Napi::Env env, const Result<std::string>& address) {
   return Napi::String::New(env, address.value());
+}
+
+uint32_t ReadDeviceIndex(const Napi::Value& value, ArgumentError& error) {
+  return static_cast<uint32_t>(ReadWhole(value, "index", 0, kKernelNbdIndexMax, error));
 }
 
 }  // namespace
@@ -30,6 +35,9 @@ Napi::Function HostBinding::DefineHostClass(Napi::Env env) {
        InstanceMethod<&HostBinding::ProbeDisk>("probeDisk"),
        InstanceMethod<&HostBinding::OpenVolume>("openVolume"),
        InstanceMethod<&HostBinding::OpenTestVolume>("openTestVolume"),
+       InstanceMethod<&HostBinding::ConnectKernelNbd>("connectKernelNbd"),
+       InstanceMethod<&HostBinding::ReconnectKernelNbd>("reconnectKernelNbd"),
+       InstanceMethod<&HostBinding::DisconnectKernelNbd>("disconnectKernelNbd"),
        InstanceMethod<&HostBinding::Sessions>("sessions"),
        InstanceMethod<&HostBinding::Ping>("ping"), InstanceMethod<&HostBinding::Close>("close")});
 }
@@ -193,6 +201,40 @@ Napi::Value HostBinding::OpenTestVolume(const Napi::CallbackInfo& info) {
       info.Env(), error,
       [&](NativeHost& host, auto done) { host.OpenTestVolume(kind, size_bytes, std::move(done)); },
       [this](Napi::Env env, const auto& volume) { return WrapVolume(env, volume); });
+}
+
+Napi::Value HostBinding::ConnectKernelNbd(const Napi::CallbackInfo& info) {
+  if (!CheckReceiver(info, kHostTag)) return {};
+  ArgumentError error;
+  CheckCount(info, 1, error);
+  auto options = ReadKernelNbdOptions(info[0], error);
+  return Call<Result<uint32_t>>(
+      info.Env(), error,
+      [&](NativeHost& host, auto done) {
+        host.ConnectKernelNbd(std::move(options), std::move(done));
+      },
+      [](Napi::Env env, const auto& index) { return Napi::Number::New(env, index.value()); });
+}
+
+Napi::Value HostBinding::ReconnectKernelNbd(const Napi::CallbackInfo& info) {
+  if (!CheckReceiver(info, kHostTag)) return {};
+  ArgumentError error;
+  CheckCount(info, 2, error);
+  const uint32_t index = ReadDeviceIndex(info[0], error);
+  auto options = ReadKernelNbdOptions(info[1], error);
+  return Call(info.Env(), error, [&](NativeHost& host, auto done) {
+    host.ReconnectKernelNbd(index, std::move(options), std::move(done));
+  });
+}
+
+Napi::Value HostBinding::DisconnectKernelNbd(const Napi::CallbackInfo& info) {
+  if (!CheckReceiver(info, kHostTag)) return {};
+  ArgumentError error;
+  CheckCount(info, 1, error);
+  const uint32_t index = ReadDeviceIndex(info[0], error);
+  return Call(info.Env(), error, [&](NativeHost& host, auto done) {
+    host.DisconnectKernelNbd(index, std::move(done));
+  });
 }
 
 Napi::Value HostBinding::Sessions(const Napi::CallbackInfo& info) {

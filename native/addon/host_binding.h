@@ -33,6 +33,9 @@ class HostBinding : public Napi::ObjectWrap<HostBinding> {
   Napi::Value ProbeDisk(const Napi::CallbackInfo& info);
   Napi::Value OpenVolume(const Napi::CallbackInfo& info);
   Napi::Value OpenTestVolume(const Napi::CallbackInfo& info);
+  Napi::Value ConnectKernelNbd(const Napi::CallbackInfo& info);
+  Napi::Value ReconnectKernelNbd(const Napi::CallbackInfo& info);
+  Napi::Value DisconnectKernelNbd(const Napi::CallbackInfo& info);
   Napi::Value Sessions(const Napi::CallbackInfo& info);
   Napi::Value Ping(const Napi::CallbackInfo& info);
   Napi::Value Close(const Napi::CallbackInfo& info);

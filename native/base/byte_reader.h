@@ -2,6 +2,7 @@
 // disks.
 #pragma once
 
+#include <algorithm>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -18,6 +19,14 @@ T LoadBigEndian(const std::byte* from) {
     value =
         static_cast<T>((static_cast<uint64_t>(value) << 8) | std::to_integer<uint64_t>(from[i]));
   }
+  return value;
+}
+
+// In the byte order of this machine, which is what the kernel speaks over netlink.
+template <std::unsigned_integral T>
+T LoadHostOrder(const std::byte* from) {
+  T value = 0;
+  std::copy_n(from, sizeof value, reinterpret_cast<std::byte*>(&value));
   return value;
 }
 

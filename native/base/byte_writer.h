@@ -19,6 +19,12 @@ void StoreBigEndian(std::byte* to, T value) {
   }
 }
 
+// In the byte order of this machine, which is what the kernel speaks over netlink.
+template <std::unsigned_integral T>
+void StoreHostOrder(std::byte* to, T value) {
+  std::copy_n(reinterpret_cast<const std::byte*>(&value), sizeof value, to);
+}
+
 // A cursor that fills a buffer with big-endian fields. Writing past the end is a bug of the caller.
 class ByteWriter {
  public:

@@ -111,6 +111,17 @@ inline constexpr uint32_t kNbdTlsUnsentBytesMax =
 inline constexpr uint32_t kNbdDrainTimeoutMs = 5'000;  // for a peer to take answers before we close
 inline constexpr uint32_t kHandshakeTimeoutMs = 15'000;
 
+// -- The kernel's NBD client
+inline constexpr uint32_t kKernelNbdConnectionsMax = 16;  // of one device: one for each processor
+inline constexpr uint32_t kKernelNbdIndexMax = (1u << 20) - 1;  // a minor number has 20 bits
+inline constexpr uint32_t kKernelNbdTimeoutSMax = 24 * 3600;    // longer is never
+inline constexpr uint32_t kKernelNbdIdentifierBytesMax = 255;   // a line of sysfs holds 4 KiB
+inline constexpr uint32_t kKernelNbdBlockBytesMin = 512;        // what the block layer takes
+inline constexpr uint32_t kKernelNbdBlockBytesMax = 4096;       // its smallest page
+inline constexpr uint32_t kNbdClientCallTimeoutMs = 5'000;   // one send or receive while connecting
+inline constexpr uint32_t kNbdInfoRepliesMax = 16;           // of one GO; the protocol knows four
+inline constexpr uint32_t kNetlinkReplyBytesMax = 8 * kKiB;  // the kernel's own buffer of one reply
+
 // -- Host and addon
 inline constexpr uint32_t kHostLoopsMax = 64;
 inline constexpr uint32_t kHostVolumesMax = 4096;    // open at once, of one host

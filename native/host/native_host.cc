@@ -1,14 +1,17 @@
 #include "host/native_host.h"
 
+#include <algorithm>
 #include <condition_variable>
 #include <mutex>
 #include <utility>
 
 #include "base/check.h"
 #include "base/limits.h"
+#include "base/log.h"
 #include "block/memory_device.h"
 #include "block/null_device.h"
 #include "host/disk_jobs.h"
+#include "host/memory_lock.h"
 
 namespace aurochs {
 namespace {
@@ -45,6 +48,18 @@ Status CheckTestVolumeBytes(uint64_t size_bytes) {
   return Status::Ok();
 }
 
+// Prepares the process for a machine that is short of memory, and says what is missing for it.
+void PrepareForMemoryPressure(bool lock_memory) {
+  const Status flusher = NativeThread::IoFlusherAvailable();
+  if (!flusher.ok()) {
+    Log(LogLevel::kInfo, "host",
+        "the threads of the data path are no I/O flushers: " + flusher.message());
+  }
+  if (!lock_memory) return;
+  const Status locked = LockMemory();
+  if (!locked.ok()) Log(LogLevel::kWarn, "host", locked.message());
+}
+
 }  // namespace
 
 Result<std::unique_ptr<NativeHost>> NativeHost::Create(const HostOptions& options,
@@ -55,7 +70,9 @@ Result<std::unique_ptr<NativeHost>> NativeHost::Create(const HostOptions& option
   }
   auto loops = LoopSet::Start(options.loops, options.backend);
   if (!loops.ok()) return loops.status();
-  return std::unique_ptr<NativeHost>(new NativeHost(std::move(loops).value(), std::move(events)));
+  std::unique_ptr<NativeHost> host(new NativeHost(std::move(loops).value(), std::move(events)));
+  PrepareForMemoryPressure(options.lock_memory);
+  return host;
 }
 
 NativeHost::NativeHost(std::unique_ptr<LoopSet> loops, EventSink events)
@@ -188,6 +205,35 @@ void NativeHost::ProbeDisk(std::string path, ProbeDone done) {
           for (const ProbeDone& one : ended.mapped()) one(probe);
         });
   });
+}
+
+void NativeHost::ConnectKernelNbd(nbd::KernelClientOptions options,
+                                  std::function<void(Result<uint32_t>)> done) {
+  RunJob<Result<uint32_t>>(
+      [options = std::move(options)] { return nbd::ConnectKernelDevice(options); },
+      std::move(done));
+}
+
+void NativeHost::ReconnectKernelNbd(uint32_t index, nbd::KernelClientOptions options, Done done) {
+  RunJob<Status>(
+      [this, index, options = std::move(options)] { return ReconnectKernelNbdNow(index, options); },
+      std::move(done));
+}
+
+Status NativeHost::ReconnectKernelNbdNow(uint32_t index, const nbd::KernelClientOptions& options) {
+  const auto connections = nbd_->Connections();
+  const bool is_connected = std::ranges::any_of(connections, [&](const nbd::ConnectionInfo& info) {
+    return info.export_name == options.export_name;
+  });
+  const auto taken = nbd::ReconnectKernelDevice(index, options);
+  if (!taken.ok()) return taken.status();
+  if (*taken > 0 || is_connected) return Status::Ok();
+  return {ErrorCode::kBusy, "the kernel has not noticed yet that the connections of /dev/nbd" +
+                                std::to_string(index) + " are dead; try again"};
+}
+
+void NativeHost::DisconnectKernelNbd(uint32_t index, Done done) {
+  RunJob<Status>([index] { return nbd::DisconnectKernelDevice(index); }, std::move(done));
 }
 
 Status NativeHost::CheckRoomForVolume() const {

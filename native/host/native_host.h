@@ -15,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "base/native_thread.h"
 #include "base/status.h"
 #include "host/disk_jobs.h"
 #include "host/host_event.h"
@@ -23,6 +24,7 @@
 #include "host/loop_set.h"
 #include "io/event_loop.h"
 #include "iscsi/server.h"
+#include "nbd/kernel_client.h"
 #include "nbd/server.h"
 #include "replica/disk_probe.h"
 #include "replica/fsck.h"
@@ -33,6 +35,7 @@ namespace aurochs {
 struct HostOptions {
   uint32_t loops = 1;                         // 1 to kHostLoopsMax
   std::optional<EventLoop::Backend> backend;  // default: io_uring where the kernel allows it
+  bool lock_memory = false;                   // LockMemory; without it the host goes on
 };
 
 class NativeHost {
@@ -51,6 +54,8 @@ class NativeHost {
 
   // Whether this process may use io_uring, and if not, why.
   static Status IoUringAvailable() { return EventLoop::IoUringAvailable(); }
+  // Whether the threads of the data path are I/O flushers, and if not, why.
+  static Status IoFlusherAvailable() { return NativeThread::IoFlusherAvailable(); }
   EventLoop::Backend backend() const { return backend_; }
 
   // As the servers' Listen say; call back with the address in use.
@@ -74,6 +79,14 @@ class NativeHost {
   // A volume without a disk, for measuring a frontend alone; what it holds goes when it is closed.
   void OpenTestVolume(TestDevice device, uint64_t size_bytes, VolumeDone done);
 
+  // The kernel's NBD client on an export of this host. It takes a free device and calls back with
+  // its index. Reconnecting gives it new connections for those that died; kBusy if the kernel holds
+  // on to connections that this host knows nothing of: it has not noticed yet that they are dead.
+  void ConnectKernelNbd(nbd::KernelClientOptions options,
+                        std::function<void(Result<uint32_t>)> done);
+  void ReconnectKernelNbd(uint32_t index, nbd::KernelClientOptions options, Done done);
+  void DisconnectKernelNbd(uint32_t index, Done done);
+
   // Who is at the exports right now; nobody once the host is closed.
   std::vector<HostSession> Sessions() const;
 
@@ -94,6 +107,7 @@ class NativeHost {
   void RunJob(std::function<Outcome()> work, std::function<void(Outcome)> done);
   template <typename Outcome>
   void RunJobNow(std::function<Outcome()> work, std::function<void(Outcome)> done);
+  Status ReconnectKernelNbdNow(uint32_t index, const nbd::KernelClientOptions& options);
   void StartJob();
   void JobLeft();
   Status CheckRoomForVolume() const;

@@ -6,6 +6,7 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/un.h>
 
 #include <algorithm>
@@ -39,7 +40,7 @@ struct Address {
 
 Status NotAnAddress(const std::string& text, std::string_view why) {
   return {ErrorCode::kInvalidArgument,
-          "\"" + text + "\" is not an address to listen on: " + std::string(why) +
+          "\"" + text + "\" is not the address of a socket: " + std::string(why) +
               "; say HOST:PORT, [IPV6]:PORT or unix:PATH"};
 }
 
@@ -179,6 +180,32 @@ Result<ListeningSocket> OpenListeningSocket(const std::string& text) {
     listening.unix_inode = info.st_ino;
   }
   return listening;
+}
+
+Result<UniqueFd> ConnectSocket(const std::string& text, uint32_t timeout_ms) {
+  const Result<Address> address = text.starts_with(kUnixPrefix) ? ParseUnix(text) : ParseTcp(text);
+  if (!address.ok()) return address.status();
+  UniqueFd fd(::socket(address->storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!fd.valid()) return Status::FromErrno(errno, "connect to " + text);
+  RETURN_IF_ERROR(SetSocketTimeouts(fd.get(), timeout_ms));
+  if (::connect(fd.get(), address->get(), address->length) != 0) {
+    const Status failed = Status::FromErrno(errno, "connect to " + text);
+    const bool nobody = errno == ECONNREFUSED || errno == ENOENT || errno == EINPROGRESS ||
+                        errno == EAGAIN || errno == ETIMEDOUT;
+    return nobody ? Status(ErrorCode::kUnavailable, failed.message()) : failed;
+  }
+  SetConnectionOptions(fd.get());
+  return fd;
+}
+
+Status SetSocketTimeouts(int fd, uint32_t timeout_ms) {
+  const timeval timeout{.tv_sec = timeout_ms / 1000, .tv_usec = timeout_ms % 1000 * 1000};
+  for (const int option : {SO_RCVTIMEO, SO_SNDTIMEO}) {
+    if (::setsockopt(fd, SOL_SOCKET, option, &timeout, sizeof timeout) != 0) {
+      return Status::FromErrno(errno, "set the timeout of a socket");
+    }
+  }
+  return Status::Ok();
 }
 
 void SetConnectionOptions(int fd) {

@@ -67,7 +67,7 @@ async function composeAgent(
   await refuseOpenVolumes(store, listen);
   const engine = new EngineHost(
     loadBinding(),
-    { loops: config.loops, ioBackend: config.ioBackend },
+    { loops: config.loops, ioBackend: config.ioBackend, lockMemory: process.getuid?.() === 0 },
     ({ level, component, message }) => log[level](message, { component }),
   );
   lifecycle.started('engine', () => engine.close());

@@ -8,5 +8,6 @@ export function examineMachine(dataDirectory: string): Promise<Finding[]> {
   return examine(new LocalMachine(), new SystemCommandRunner(), {
     dataDirectory,
     ioUringProblem: () => loadBinding().ioUringProblem(),
+    ioFlusherProblem: () => loadBinding().ioFlusherProblem(),
   });
 }

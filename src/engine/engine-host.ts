@@ -14,8 +14,10 @@ import type {
   EngineEvent,
   EngineSession,
   EngineVolume,
+  KernelNbd,
 } from '../volume/ports.js';
 import { HostedVolume } from './engine-volume.js';
+import { HostedKernelNbd } from './kernel-nbd.js';
 
 /** One line of the data path's log. */
 export interface EngineLogLine {
@@ -29,6 +31,8 @@ export interface EngineLogLine {
  * resolved.
  */
 export class EngineHost implements Engine {
+  /** Block devices of this machine on the host's NBD exports. */
+  readonly kernelNbd: KernelNbd;
   readonly #host: NativeHost;
   readonly #log: (line: EngineLogLine) => void;
   readonly #listeners = new Set<(event: EngineEvent) => void>();
@@ -45,6 +49,7 @@ export class EngineHost implements Engine {
     } catch (error) {
       throw toAurochsError(error);
     }
+    this.kernelNbd = new HostedKernelNbd(this.#host);
   }
 
   get ioBackend(): 'io_uring' | 'epoll' {

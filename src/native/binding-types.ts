@@ -11,6 +11,8 @@ export interface HostOptions {
   loops: number;
   /** 'auto' takes io_uring where the kernel allows it. */
   ioBackend: 'auto' | 'io_uring' | 'epoll';
+  /** Keeps the memory of the process from being paged out; a warning is logged where that is not allowed. */
+  lockMemory: boolean;
 }
 
 export interface ChapCredentials {
@@ -90,6 +92,20 @@ export interface NbdTls {
   required: boolean;
 }
 
+export interface KernelNbdOptions {
+  /** "HOST:PORT" or "unix:PATH" */
+  address: string;
+  exportName: string;
+  /** 1 to 16; more than one only where the export says that it takes several. */
+  connections: number;
+  /** 1 to 86,400; a request that has no answer by then fails its connection and is sent again. */
+  requestTimeoutS: number;
+  /** 1 to 86,400; how long the kernel keeps requests while it has no connection. */
+  deadConnectionTimeoutS: number;
+  /** At most 255 bytes: what /sys/block/nbdN/backend will say (Linux 5.14 and newer). */
+  identifier: string;
+}
+
 export interface SessionInfo {
   frontend: 'iscsi' | 'nbd';
   /** Target name or export name. */
@@ -152,6 +168,14 @@ export interface NativeHost {
   openTestVolume(kind: 'null' | 'memory', sizeBytes: bigint): Promise<NativeVolume>;
   fsckReplica(diskPath: string, name: string): Promise<FsckFinding[]>;
   probeDisk(path: string): Promise<DiskProbe>;
+  /** Takes a free device of the kernel's NBD client; resolves to N of /dev/nbdN. */
+  connectKernelNbd(options: KernelNbdOptions): Promise<number>;
+  /**
+   * Gives device N new connections to this host in the place of those that died, and its export's size.
+   * BUSY when the kernel has not noticed yet that they are dead.
+   */
+  reconnectKernelNbd(index: number, options: KernelNbdOptions): Promise<void>;
+  disconnectKernelNbd(index: number): Promise<void>;
   sessions(): SessionInfo[];
   /** Resolves when every loop has run a task that was posted to it now; while one hangs, not at all. */
   ping(): Promise<void>;
@@ -164,6 +188,8 @@ export interface NativeBinding {
   createHost(options: HostOptions, onEvent: (event: NativeEvent) => void): NativeHost;
   /** Why io_uring cannot be used here; null if it can. */
   ioUringProblem(): string | null;
+  /** Why the data path's threads are no I/O flushers (prctl(2)) in this process; null if they are. */
+  ioFlusherProblem(): string | null;
   /**
    * Sends a state such as "READY=1" to the socket that NOTIFY_SOCKET names; false if the variable is not
    * set. Throws what keeps it from being sent.

@@ -34,6 +34,30 @@ export async function checkIoUring(
   };
 }
 
+/** Nothing when the native core cannot be loaded, which checkIoUring says. */
+export function checkIoFlusher(ioFlusherProblem: () => string | null): Finding[] {
+  const check = 'io-flusher';
+  let problem: string | null;
+  try {
+    problem = ioFlusherProblem();
+  } catch {
+    return [];
+  }
+  if (problem === null) {
+    return [{ check, severity: 'ok', message: 'the data path’s threads can be I/O flushers' }];
+  }
+  return [
+    {
+      check,
+      severity: 'warning',
+      message: `the data path’s threads are no I/O flushers: ${problem}`,
+      meaning:
+        'When memory is short, the machine may wait for a volume that waits for memory to be freed.',
+      hint: 'Run the agent as its systemd unit does, or as root with CAP_SYS_RESOURCE.',
+    },
+  ];
+}
+
 async function ioUringHint(machine: Machine): Promise<string> {
   const setting = (await machine.readText('/proc/sys/kernel/io_uring_disabled'))?.trim();
   if (setting === '1' || setting === '2') {

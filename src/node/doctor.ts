@@ -6,7 +6,7 @@
  * volume away or makes it slower.
  */
 import type { CommandRunner } from './command.js';
-import { checkIoUring, checkOpenFiles } from './doctor-agent.js';
+import { checkIoFlusher, checkIoUring, checkOpenFiles } from './doctor-agent.js';
 import { checkInitiator, checkKernelModule, checkMultipath, checkPrograms } from './doctor-host.js';
 import { checkDataDirectory, checkFreeSpace } from './doctor-storage.js';
 import type { Machine } from './machine.js';
@@ -29,6 +29,8 @@ export interface DoctorOptions {
   dataDirectory: string;
   /** Why io_uring cannot be used; null if it can. Throws when the native core cannot be loaded. */
   ioUringProblem: () => string | null;
+  /** Why the data path's threads are no I/O flushers; null if they are. Throws likewise. */
+  ioFlusherProblem: () => string | null;
 }
 
 export async function examine(
@@ -38,6 +40,7 @@ export async function examine(
 ): Promise<Finding[]> {
   const findings = await Promise.all([
     checkIoUring(machine, options.ioUringProblem),
+    checkIoFlusher(options.ioFlusherProblem),
     checkOpenFiles(machine),
     checkDataDirectory(machine, options.dataDirectory),
     checkFreeSpace(machine, options.dataDirectory),

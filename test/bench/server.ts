@@ -8,7 +8,7 @@ import { loadBinding } from '../../src/native/binding.js';
 
 const [disk = '', portal = '', socket = '', size = ''] = process.argv.slice(2);
 
-const host = loadBinding().createHost({ loops: 1, ioBackend: 'auto' }, () => {});
+const host = loadBinding().createHost({ loops: 1, ioBackend: 'auto', lockMemory: false }, () => {});
 await host.listenIscsi(portal);
 await host.listenNbd(`unix:${socket}`, null);
 await host.createReplica(disk, 'bench', {

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 #include <pthread.h>
+#include <sys/prctl.h>
 
 #include <csignal>
 
@@ -24,6 +25,15 @@ TEST(NativeThread, RunsItsBodyUnderItsNameWithoutSignals) {
   sigset_t blocked;
   pthread_sigmask(SIG_SETMASK, nullptr, &blocked);
   EXPECT_EQ(sigismember(&blocked, SIGTERM), 0) << "the starting thread's mask is as before";
+}
+
+TEST(NativeThread, IsAnIoFlusherWhereTheKernelAllowsIt) {
+  int is_flusher = 0;
+  auto thread =
+      NativeThread::Start("worker", [&] { is_flusher = ::prctl(PR_GET_IO_FLUSHER, 0, 0, 0, 0); });
+  ASSERT_TRUE(thread.ok());
+  (*thread)->Join();
+  EXPECT_EQ(is_flusher == 1, NativeThread::IoFlusherAvailable().ok());
 }
 
 }  // namespace

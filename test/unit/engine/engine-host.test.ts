@@ -31,12 +31,13 @@ function bindingThat(call: () => Promise<unknown>): {
       return host;
     },
     ioUringProblem: () => null,
+    ioFlusherProblem: () => null,
     notifySystemd: () => false,
   };
   return { binding, send: (event) => listener(event) };
 }
 
-const OPTIONS = { loops: 1, ioBackend: 'auto' } as const;
+const OPTIONS = { loops: 1, ioBackend: 'auto', lockMemory: false } as const;
 
 function nativeError(code: string): Error {
   return Object.assign(new Error(`it is ${code}`), { code });
@@ -56,6 +57,7 @@ describe('EngineHost', () => {
     await assert.rejects(engine.close(), isTranslated);
     await assert.rejects(engine.probeDisk('/'), isTranslated);
     await assert.rejects(engine.ping(), isTranslated);
+    await assert.rejects(engine.kernelNbd.disconnect(0), isTranslated);
     const volume = await engine.openVolume('/', 'x', 1n);
     await assert.rejects(volume.describe(), isTranslated);
     await assert.rejects(volume.close(), isTranslated);
@@ -74,6 +76,7 @@ describe('EngineHost', () => {
         throw nativeError('UNSUPPORTED');
       },
       ioUringProblem: () => 'not here',
+      ioFlusherProblem: () => null,
       notifySystemd: () => false,
     };
     assert.throws(() => new EngineHost(binding, OPTIONS), {

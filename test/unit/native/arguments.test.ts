@@ -32,7 +32,7 @@ describe('the addon’s arguments', () => {
   });
   after(() => host.close());
 
-  const good = { loops: 1, ioBackend: 'auto' };
+  const good = { loops: 1, ioBackend: 'auto', lockMemory: false };
   for (const [options, says] of [
     [undefined, /options must be an object/],
     [[], /options must be an object/],
@@ -43,6 +43,7 @@ describe('the addon’s arguments', () => {
     [{ ...good, loops: '1' }, /options\.loops/],
     [{ ...good, ioBackend: 'aio' }, /options\.ioBackend must be 'auto', 'io_uring' or 'epoll'/],
     [{ loops: 1 }, /options\.ioBackend must be a string/],
+    [{ ...good, lockMemory: 1 }, /options\.lockMemory must be a boolean/],
     [{ ...good, loop: 2 }, /options\.loop must be left out/],
   ] as const) {
     it(`refuse createHost(${JSON.stringify(options)})`, () => {
@@ -88,6 +89,31 @@ describe('the addon’s arguments', () => {
     await refuses(host, 'probeDisk', ['/tmp\0/x'], /path must be a string without NUL/);
     await refuses(host, 'probeDisk', ['é'.repeat(2049)], /path must be a string of at most 4096/);
     await assert.rejects(host.probeDisk(`/${'x'.repeat(4000)}`), hasCode('INVALID_ARGUMENT'));
+  });
+
+  it('of the kernel’s NBD client are checked field by field', async () => {
+    const options = {
+      address: 'unix:/nowhere',
+      exportName: 'x',
+      connections: 1,
+      requestTimeoutS: 5,
+      deadConnectionTimeoutS: 60,
+      identifier: 'x',
+    };
+    const connect = (change: object) => [{ ...options, ...change }];
+    await refuses(host, 'connectKernelNbd', [null], /options must be an object/);
+    await refuses(host, 'connectKernelNbd', connect({ connections: 0 }), /from 1 to 16/);
+    await refuses(host, 'connectKernelNbd', connect({ connections: 17 }), /options\.connections/);
+    await refuses(host, 'connectKernelNbd', connect({ requestTimeoutS: 0 }), /from 1 to 86400/);
+    const forever = connect({ deadConnectionTimeoutS: Infinity });
+    await refuses(host, 'connectKernelNbd', forever, /deadConnectionTimeoutS must be a whole/);
+    await refuses(host, 'connectKernelNbd', connect({ address: 1 }), /address must be a string/);
+    await refuses(host, 'connectKernelNbd', connect({ index: 1 }), /index must be left out/);
+    await refuses(host, 'reconnectKernelNbd', [0], /made with 2 arguments/);
+    for (const wrong of [-1, 2 ** 20, 0.5, '0', 0n]) {
+      await refuses(host, 'reconnectKernelNbd', [wrong, options], /index must be a whole number/);
+      await refuses(host, 'disconnectKernelNbd', [wrong], /index must be a whole number/);
+    }
   });
 
   it('are checked field by field in options', async () => {

@@ -9,7 +9,7 @@ export const MIB = 1024n * 1024n;
 export const SIZE_BYTES = 16n * MIB;
 
 export function createHost(onEvent: (event: NativeEvent) => void = () => {}): NativeHost {
-  return loadBinding().createHost({ loops: 2, ioBackend: 'auto' }, onEvent);
+  return loadBinding().createHost({ loops: 2, ioBackend: 'auto', lockMemory: false }, onEvent);
 }
 
 export class TempDisk {

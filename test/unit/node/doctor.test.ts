@@ -68,8 +68,13 @@ describe('doctor', () => {
     machine = new FakeMachine();
   });
 
-  const look = (multipath: string | null = '', ioUringProblem: () => string | null = () => null) =>
-    examine(machine, new FakeRunner(multipath), { dataDirectory: '/srv/aurochs', ioUringProblem });
+  /** `problem` is what keeps the native core from using what it would like to use. */
+  const look = (multipath: string | null = '', problem: () => string | null = () => null) =>
+    examine(machine, new FakeRunner(multipath), {
+      dataDirectory: '/srv/aurochs',
+      ioUringProblem: problem,
+      ioFlusherProblem: problem,
+    });
 
   const find = async (check: string, multipath: string | null = ''): Promise<Finding> => {
     const finding = (await look(multipath)).find((candidate) => candidate.check === check);
@@ -103,6 +108,14 @@ describe('doctor', () => {
     assert.equal(finding?.severity, 'warning');
     assert.match(finding.meaning ?? '', /epoll/);
     assert.match(finding.hint ?? '', /sysctl kernel\.io_uring_disabled=0 \(it is 2\)/);
+  });
+
+  it('says what it means when the threads of the data path may not be I/O flushers', async () => {
+    const findings = await look('', () => 'it takes CAP_SYS_RESOURCE');
+    const finding = findings.find(({ check }) => check === 'io-flusher');
+    assert.equal(finding?.severity, 'warning');
+    assert.match(finding.message, /CAP_SYS_RESOURCE/);
+    assert.match(finding.meaning ?? '', /memory is short/);
   });
 
   it('fails when the native core cannot be loaded', async () => {

@@ -1,0 +1,55 @@
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <functional>
+#include <string>
+
+#include "host/memory_lock.h"
+
+namespace aurochs {
+namespace {
+
+// In a child, because a lock stays until the process ends. Returns its exit status.
+int RunInChild(const std::function<int()>& body) {
+  const pid_t child = ::fork();
+  if (child == 0) ::_exit(body());
+  int status = 0;
+  EXPECT_EQ(::waitpid(child, &status, 0), child);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+std::string LockedMemory() {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with("VmLck:")) return line;
+  }
+  return "";
+}
+
+TEST(LockMemory, LocksTheProcessOrNamesTheLimit) {
+  EXPECT_EQ(RunInChild([] {
+              const Status locked = LockMemory();
+              if (locked.ok()) return LockedMemory().find(" 0 kB") == std::string::npos ? 0 : 1;
+              return locked.message().find("RLIMIT_MEMLOCK") == std::string::npos ? 2 : 0;
+            }),
+            0);
+}
+
+TEST(LockMemory, NamesTheLimitThatForbidsIt) {
+  EXPECT_EQ(RunInChild([] {
+              const rlimit none{};
+              if (::setrlimit(RLIMIT_MEMLOCK, &none) != 0) return 1;
+              if (::geteuid() == 0 && ::setuid(65534) != 0) return 2;  // root is above the limit
+              const Status locked = LockMemory();
+              if (locked.ok()) return 3;
+              return locked.message().find("RLIMIT_MEMLOCK is 0 bytes") == std::string::npos ? 4
+                                                                                             : 0;
+            }),
+            0);
+}
+
+}  // namespace
+}  // namespace aurochs
