@@ -93,7 +93,7 @@ class ServerImpl final : public Server, public ServerDirectory {
   void SessionOpened(uint64_t target_id, uint64_t session_id, const SessionInfo& info) override;
   void SessionClosed(uint64_t target_id, uint64_t session_id) override;
 
-  void BeginRemoval(uint64_t id, std::shared_ptr<Target> target, Done done);
+  void BeginRemoval(uint64_t id, std::shared_ptr<Target> target, Parting parting, Done done);
   void EndRemoval(uint64_t id, const Done& done);
   void FinishCloseIfEmpty();
 
@@ -177,21 +177,23 @@ void ServerImpl::RemoveTarget(const std::string& name, Done done) {
   }
   const Offer offer = std::move(found->second);
   targets_.erase(found);
-  BeginRemoval(offer.id, offer.target, std::move(done));
+  BeginRemoval(offer.id, offer.target, Parting::kAskForLogout, std::move(done));
 }
 
 // REQUIRES: mutex_. Nothing is posted to the target's loop after this, so the loop may end once
 // `done` was called.
-void ServerImpl::BeginRemoval(uint64_t id, std::shared_ptr<Target> target, Done done) {
+void ServerImpl::BeginRemoval(uint64_t id, std::shared_ptr<Target> target, Parting parting,
+                              Done done) {
   removing_[id] = target;
   Target* const raw = target.get();
-  raw->loop().Post([this, id, target = std::move(target), done = std::move(done)]() mutable {
-    Target& closing = *target;
-    closing.Shutdown([this, id, done = std::move(done)] {
-      portal_loop_.Post([this, id, done] { EndRemoval(id, done); });
-    });
-    target = nullptr;
-  });
+  raw->loop().Post(
+      [this, id, target = std::move(target), parting, done = std::move(done)]() mutable {
+        Target& closing = *target;
+        closing.Shutdown(parting, [this, id, done = std::move(done)] {
+          portal_loop_.Post([this, id, done] { EndRemoval(id, done); });
+        });
+        target = nullptr;
+      });
 }
 
 void ServerImpl::EndRemoval(uint64_t id, const Done& done) {
@@ -203,20 +205,24 @@ void ServerImpl::EndRemoval(uint64_t id, const Done& done) {
   FinishCloseIfEmpty();
 }
 
+// The portal first: an initiator that is dropped comes back at once, and must find a closed port,
+// which it tries again, and never a portal that does not know its target, which it may give up on.
 void ServerImpl::Close(Done done) {
   {
     std::lock_guard lock(mutex_);
     CHECK(!closing_);
     closing_ = true;
     close_done_ = std::move(done);
-    for (auto& [name, offer] : targets_) BeginRemoval(offer.id, offer.target, {});
-    targets_.clear();
   }
   portal_loop_.Post([this] {
     portal_->Close([this] {
       {
         std::lock_guard lock(mutex_);
         portal_closed_ = true;
+        for (auto& [name, offer] : targets_) {
+          BeginRemoval(offer.id, offer.target, Parting::kDrop, {});
+        }
+        targets_.clear();
       }
       FinishCloseIfEmpty();
     });

@@ -74,7 +74,8 @@ class Server {
   virtual void RemoveTarget(const std::string& name, Done done) = 0;
   virtual std::vector<SessionInfo> Sessions() const = 0;
 
-  // Stops listening, ends every session, frees every target.
+  // Stops listening, then drops every session without a word, as a crash would, and frees every
+  // target: initiators are to wait and come back.
   virtual void Close(Done done) = 0;
 };
 

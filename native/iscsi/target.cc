@@ -161,16 +161,19 @@ std::optional<std::string> Target::SendTargets(const Session& session, std::stri
   return directory_.TargetsFor(session.identity().initiator, config_.name, session.local_address());
 }
 
-void Target::Shutdown(std::function<void()> done) {
+void Target::Shutdown(Parting parting, std::function<void()> done) {
   CHECK(state_ == State::kServing);
   state_ = State::kClosing;
   shutdown_done_ = std::move(done);
   for (Entry& entry : sessions_) {
-    if (entry.successor != nullptr) {
-      RefuseLogin(*entry.successor, LoginFault::kTargetGone);
-      entry.successor = nullptr;
+    switch (parting) {
+      case Parting::kAskForLogout:
+        if (entry.successor != nullptr) RefuseLogin(*entry.successor, LoginFault::kTargetGone);
+        entry.session->RequestLogout();
+        break;
+      case Parting::kDrop: entry.session->Drop("the server stops"); break;
     }
-    entry.session->RequestLogout();
+    entry.successor = nullptr;
   }
   CloseIfEmpty();
 }

@@ -22,6 +22,12 @@
 
 namespace aurochs::iscsi {
 
+// How the sessions of a target end.
+enum class Parting : uint8_t {
+  kAskForLogout,  // the target goes for good: asynchronous logout request, then close
+  kDrop,          // the server comes back: initiators hold their commands back and log in again
+};
+
 // What targets and portals ask of the server. Any thread.
 class ServerDirectory : public LoginPolicy {
  public:
@@ -54,7 +60,7 @@ class Target final : private Session::Host {
   // Makes a session of the login, after the one that it replaces has ended.
   void Adopt(std::unique_ptr<EstablishedLogin> login);
   // Ends all sessions, lets go of the device, then calls back. Logins that come later are refused.
-  void Shutdown(std::function<void()> done);
+  void Shutdown(Parting parting, std::function<void()> done);
 
  private:
   enum class State : uint8_t { kIdle, kServing, kClosing, kClosed };

@@ -7,7 +7,15 @@ import {
   type Volume,
 } from '../volume/model.js';
 import type { Diff } from '../volume/snapshot-service.js';
-import type { ChapBody, DiffBody, DiskBody, SnapshotBody, Timestamp, VolumeBody } from './types.js';
+import type {
+  ChapBody,
+  DeviceBody,
+  DiffBody,
+  DiskBody,
+  SnapshotBody,
+  Timestamp,
+  VolumeBody,
+} from './types.js';
 
 export function timestamp(unixMs: number): Timestamp {
   return new Date(unixMs).toISOString();
@@ -46,8 +54,15 @@ export function volumeBody(view: VolumeView): VolumeBody {
       directory: place.directory,
     })),
     exports: view.exports,
+    device: deviceBody(volume),
     problem: volume.problem,
   };
+}
+
+function deviceBody({ device }: Volume): DeviceBody | null {
+  if (device === null) return null;
+  const { path, kernelPath, frontend, why } = device;
+  return { path, kernelPath, frontend, why };
 }
 
 function chapBody(volume: Volume, withSecrets: boolean): ChapBody | null {

@@ -71,6 +71,18 @@ export class ApiClient {
     return this.#call('POST', `${volumePath(name)}/detach`, body);
   }
 
+  mountVolume(name: string, body: api.VolumeMountBody): Promise<api.VolumeBody> {
+    return this.#call('POST', `${volumePath(name)}/mount`, body);
+  }
+
+  unmountVolume(name: string, body: api.VolumeUnmountBody): Promise<void> {
+    return this.#call('POST', `${volumePath(name)}/unmount`, body);
+  }
+
+  trimVolume(name: string): Promise<api.TrimBody> {
+    return this.#call('POST', `${volumePath(name)}/trim`);
+  }
+
   setVolumeAccess(name: string, body: api.VolumeAccessBody): Promise<api.VolumeBody> {
     return this.#call('POST', `${volumePath(name)}/access`, body);
   }

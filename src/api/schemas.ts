@@ -11,9 +11,12 @@ import {
   DISK_PATH_CHARS_MAX,
   INITIATORS_MAX,
   INITIATOR_NAME_CHARS_MAX,
+  MOUNT_OPTION_CHARS_MAX,
+  MOUNT_OPTIONS_MAX,
+  MOUNT_POINT_CHARS_MAX,
 } from '../core/limits.js';
 import { FRONTENDS } from '../volume/exports.js';
-import { PROVISIONINGS } from '../volume/model.js';
+import { DEVICE_FRONTENDS, FILE_SYSTEM_TYPES, PROVISIONINGS } from '../volume/model.js';
 
 declare module 'fastify' {
   interface FastifySchema {
@@ -38,6 +41,7 @@ const size = {
   maxLength: 40,
   description: 'bytes in decimal, or with a unit: "10GiB"',
 } as const;
+const path = { type: 'string', minLength: 1, maxLength: MOUNT_POINT_CHARS_MAX } as const;
 const frontend = { type: 'string', enum: FRONTENDS } as const;
 const paramText = { type: 'string', minLength: 1, maxLength: API_PARAM_CHARS_MAX } as const;
 
@@ -127,6 +131,7 @@ const volume = object({
     object({ id: string, nodeId: string, diskId: string, diskPath: string, directory: string }),
   ),
   exports: array(object({ frontend, uri: string, address: string, name: string })),
+  device: nullable(object({ path: string, kernelPath: string, frontend, why: string })),
   problem: nullable(ref('Problem')),
 });
 
@@ -208,6 +213,7 @@ export const COMPONENTS: Readonly<Record<string, JsonSchema>> = {
   ),
   VolumeAttach: optionalBody({
     frontends: array(frontend, { minItems: 1, maxItems: 2, uniqueItems: true }),
+    device: object({ frontend: { type: 'string', enum: DEVICE_FRONTENDS } }),
     readOnly: boolean,
     removable: boolean,
     provisioning,
@@ -218,6 +224,20 @@ export const COMPONENTS: Readonly<Record<string, JsonSchema>> = {
   ]),
   VolumeDetach: optionalBody({ force: boolean }),
   VolumeExpand: object({ size }),
+  VolumeMount: object(
+    {
+      mountPoint: path,
+      fileSystem: { type: 'string', enum: FILE_SYSTEM_TYPES },
+      readOnly: boolean,
+      options: array(
+        { type: 'string', minLength: 1, maxLength: MOUNT_OPTION_CHARS_MAX },
+        { maxItems: MOUNT_OPTIONS_MAX },
+      ),
+    },
+    ['fileSystem', 'readOnly', 'options'],
+  ),
+  VolumeUnmount: optionalBody({ mountPoint: path }),
+  Trim: object({ trimmedBytes: byteCount }),
   Snapshot: snapshot,
   SnapshotList: object({ items: array(ref('Snapshot')) }),
   SnapshotCreate: optionalBody({ name: paramText }),

@@ -25,6 +25,7 @@ import { OpenApiDocument } from './openapi.js';
 import { agentRoutes } from './routes/agent.js';
 import type { RouteDeps } from './routes/deps.js';
 import { diskRoutes } from './routes/disks.js';
+import { mountRoutes } from './routes/mounts.js';
 import { snapshotRoutes } from './routes/snapshots.js';
 import { volumeRoutes } from './routes/volumes.js';
 import { COMPONENTS } from './schemas.js';
@@ -104,6 +105,7 @@ function createApp(deps: ApiServerDeps): FastifyInstance {
     void reply.status(404).send(body);
   });
   volumeRoutes(app, deps);
+  mountRoutes(app, deps);
   snapshotRoutes(app, deps);
   diskRoutes(app, deps);
   agentRoutes(app, deps, document);

@@ -5,9 +5,24 @@
  * requests may carry a unit ("10GiB", "512MiB", "1T"). Times are RFC 3339 in UTC.
  */
 import type { ErrorCode } from '../core/errors.js';
-import type { Frontend, Provisioning, VolumeRobustness, VolumeState } from '../volume/model.js';
+import type {
+  DeviceFrontend,
+  FileSystemType,
+  Frontend,
+  Provisioning,
+  VolumeRobustness,
+  VolumeState,
+} from '../volume/model.js';
 
-export type { ErrorCode, Frontend, Provisioning, VolumeRobustness, VolumeState };
+export type {
+  DeviceFrontend,
+  ErrorCode,
+  FileSystemType,
+  Frontend,
+  Provisioning,
+  VolumeRobustness,
+  VolumeState,
+};
 
 /** Exact count of bytes, in decimal digits. */
 export type ByteCount = string;
@@ -52,6 +67,17 @@ export interface ExportBody {
   name: string;
 }
 
+/** An attached volume as a block device of the agent's machine. */
+export interface DeviceBody {
+  /** "/dev/aurochs/<volume>" */
+  path: string;
+  /** "/dev/sda", "/dev/nbd0": another one after the next attach. */
+  kernelPath: string;
+  frontend: Frontend;
+  /** Why this frontend. */
+  why: string;
+}
+
 export interface ReplicaBody {
   id: string;
   nodeId: string;
@@ -90,6 +116,8 @@ export interface VolumeBody {
   replicas: ReplicaBody[];
   /** Empty unless attached. */
   exports: ExportBody[];
+  /** Null unless it was attached with a device. */
+  device: DeviceBody | null;
   /** Why the last step did not work; null when it did. */
   problem: Problem | null;
 }
@@ -112,8 +140,10 @@ export interface VolumeCreateBody {
 }
 
 export interface VolumeAttachBody {
-  /** Both when absent. */
+  /** Both when absent; with a device: that of the device, and those that are offered already. */
   frontends?: Frontend[];
+  /** Make it a block device of the agent's machine, too. */
+  device?: { frontend: DeviceFrontend };
   readOnly?: boolean;
   /** Over iSCSI: the medium can be unloaded and locked. */
   removable?: boolean;
@@ -131,6 +161,26 @@ export interface VolumeAccessBody {
 
 export interface VolumeDetachBody {
   force?: boolean;
+}
+
+export interface VolumeMountBody {
+  /** Absolute; an empty directory, or none yet. */
+  mountPoint: string;
+  /** What a blank volume is formatted with; "ext4" when absent. */
+  fileSystem?: FileSystemType;
+  readOnly?: boolean;
+  /** As for mount -o, one each. */
+  options?: string[];
+}
+
+export interface VolumeUnmountBody {
+  /** Everywhere when absent. */
+  mountPoint?: string;
+}
+
+export interface TrimBody {
+  /** What the file system gave back to the volume. */
+  trimmedBytes: ByteCount;
 }
 
 export interface VolumeExpandBody {

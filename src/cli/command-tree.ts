@@ -18,9 +18,12 @@ import { volumeCreate } from './commands/volume-create.js';
 import { volumeDetach } from './commands/volume-detach.js';
 import { volumeExpand } from './commands/volume-expand.js';
 import { volumeLs } from './commands/volume-ls.js';
+import { volumeMount } from './commands/volume-mount.js';
 import { volumeRm } from './commands/volume-rm.js';
 import { volumeSet } from './commands/volume-set.js';
 import { volumeShow } from './commands/volume-show.js';
+import { volumeTrim } from './commands/volume-trim.js';
+import { volumeUnmount } from './commands/volume-unmount.js';
 
 export interface Noun {
   name: string;
@@ -39,6 +42,9 @@ export const NOUNS: readonly Noun[] = [
       volumeSet,
       volumeAttach,
       volumeDetach,
+      volumeMount,
+      volumeUnmount,
+      volumeTrim,
       volumeExpand,
       volumeRm,
     ],

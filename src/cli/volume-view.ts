@@ -1,5 +1,5 @@
 /** How one volume is shown to a person. */
-import type { VolumeBody } from '../api/types.js';
+import type { DeviceBody, VolumeBody } from '../api/types.js';
 import { formatSize, formatSizeExact } from '../core/units.js';
 import { formatTime, type Output } from './output.js';
 import { recipesFor } from './recipes.js';
@@ -16,6 +16,7 @@ export function volumeFields(volume: VolumeBody): [string, string][] {
     ['CHAP', chap(volume)],
     ['initiators', volume.initiators.length === 0 ? 'all' : volume.initiators.join(', ')],
   ];
+  if (volume.device !== null) fields.push(['device', deviceInWords(volume.device)]);
   for (const replica of volume.replicas) {
     fields.push(['replica', `${replica.diskPath}/replicas/${replica.directory}`]);
   }
@@ -24,6 +25,21 @@ export function volumeFields(volume: VolumeBody): [string, string][] {
     if (volume.problem.hint !== undefined) fields.push(['next', volume.problem.hint]);
   }
   return fields;
+}
+
+/** "/dev/aurochs/db (/dev/sda) over iSCSI, as …" */
+export function deviceInWords({ path, kernelPath, frontend, why }: DeviceBody): string {
+  const word = frontend === 'iscsi' ? 'iSCSI' : 'NBD';
+  return `${path} (${kernelPath}) over ${word}: ${why}`;
+}
+
+/** What to type next with a new device. */
+export function printDeviceUse(output: Output, volume: string, path: string): void {
+  output.line('\nWith a file system on it (a blank volume is formatted first):');
+  output.line(`  aurochs volume mount ${volume} /mnt/${volume}`);
+  output.line('or by hand:');
+  output.line(`  mkfs.ext4 ${path}   # once, while it is blank`);
+  output.line(`  mkdir -p /mnt/${volume} && mount ${path} /mnt/${volume}`);
 }
 
 function allocated(volume: VolumeBody): string {

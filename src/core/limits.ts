@@ -15,6 +15,9 @@ export const INITIATOR_NAME_CHARS_MAX = 223; // RFC 7143, 4.2.7.1.
 export const CHAP_USER_CHARS_MAX = 255;
 export const CHAP_SECRET_BYTES_MIN = 12; // RFC 7143, 9.2.1: no less than 96 bits.
 export const CHAP_SECRET_BYTES_MAX = 256;
+export const MOUNT_POINT_CHARS_MAX = 1024; // PATH_MAX is 4096.
+export const MOUNT_OPTIONS_MAX = 32;
+export const MOUNT_OPTION_CHARS_MAX = 256;
 export const DISKS_MAX = 256;
 export const DISK_PATH_CHARS_MAX = 1024; // PATH_MAX is 4096; names of replicas and layers follow.
 

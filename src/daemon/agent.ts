@@ -14,11 +14,16 @@ import { loadBinding } from '../native/binding.js';
 import { DiskReconciler } from '../reconcile/disk-reconciler.js';
 import { VolumeController } from '../reconcile/volume-controller.js';
 import { VolumeReconciler } from '../reconcile/volume-reconciler.js';
+import { SystemCommandRunner } from '../node/command.js';
+import { HostDevices } from '../node/devices.js';
+import { HostFileSystems } from '../node/file-systems.js';
+import { hostOfThisProcess } from '../node/host-namespaces.js';
 import { DirectoryLock } from '../store/directory-lock.js';
 import { EmbeddedStore } from '../store/embedded-store.js';
 import { DiskService } from '../volume/disk-service.js';
 import { DomainEvents } from '../volume/events.js';
 import { refusalToExport, type ListenAddresses } from '../volume/exports.js';
+import { MountService } from '../volume/mount-service.js';
 import { OpenVolumes } from '../volume/open-volumes.js';
 import type { Store } from '../volume/ports.js';
 import { SnapshotService } from '../volume/snapshot-service.js';
@@ -77,6 +82,7 @@ async function composeAgent(
   // that does not know its target, which it may give up on.
   await services.controller.settled(OPEN_BEFORE_LISTENING_MS);
   await listenAll(engine, config, listen);
+  await services.controller.listening();
 
   const { volumes, disks } = services;
   const { dataDir, apiSocket } = config;
@@ -120,6 +126,7 @@ interface ServiceParts {
 
 interface Services {
   volumes: VolumeService;
+  mounts: MountService;
   snapshots: SnapshotService;
   disks: DiskService;
   events: DomainEvents;
@@ -138,17 +145,21 @@ async function startServices(parts: ServiceParts): Promise<Services> {
   const base = { store, engine, directories, nodeId, clock, log };
   const disks = new DiskService(base);
   await addDefaultDisk(disks, config);
-  const volumes = new VolumeService({ ...base, open, disks, listen });
-  const snapshots = new SnapshotService({ store, open, events, clock, log });
+  const host = await hostOfThisProcess(new SystemCommandRunner());
+  const devices = new HostDevices(host, engine.kernelNbd, log);
+  const fileSystems = new HostFileSystems(host, devices);
+  const volumes = new VolumeService({ ...base, open, devices, disks, listen });
+  const snapshots = new SnapshotService({ store, open, devices, events, clock, log });
+  const mounts = new MountService({ volumes, open, fileSystems, log });
 
-  const reconciler = new VolumeReconciler({ ...base, open, listen });
+  const reconciler = new VolumeReconciler({ ...base, open, devices, listen });
   const controller = new VolumeController({ ...base, open, reconciler });
   lifecycle.started('volume controller', () => controller.stop());
   await controller.start();
   const diskReconciler = new DiskReconciler(base);
   lifecycle.started('disk reconciler', () => diskReconciler.stop());
   diskReconciler.start();
-  return { volumes, snapshots, disks, events, controller };
+  return { volumes, mounts, snapshots, disks, events, controller };
 }
 
 interface ApiParts extends Services {
@@ -161,7 +172,7 @@ interface ApiParts extends Services {
 }
 
 async function startApi(parts: ApiParts): Promise<void> {
-  const { store, volumes, snapshots, disks, health, version, log, lifecycle } = parts;
+  const { store, volumes, mounts, snapshots, disks, health, version, log, lifecycle } = parts;
   const clock = systemClock;
   const events = new EventStream({ store, volumes, events: parts.events, version, clock, log });
   lifecycle.started('events', () => events.close());
@@ -170,6 +181,7 @@ async function startApi(parts: ApiParts): Promise<void> {
   const { ApiServer } = await import('../api/server.js');
   const api = new ApiServer({
     volumes,
+    mounts,
     snapshots,
     disks,
     events,
@@ -208,6 +220,7 @@ function wantedAddresses(config: AgentConfig): {
     iscsi: config.iscsiPortals,
     nbd: config.nbdListeners,
     nbdClientsVerified: verifiesClients(config.nbdTls),
+    listening: false,
   };
 }
 
@@ -247,6 +260,7 @@ async function listenAll(
   }
   listen.iscsi = iscsi;
   listen.nbd = nbd;
+  listen.listening = true;
 }
 
 async function namingFlag(flag: string, address: string, call: Promise<string>): Promise<string> {

@@ -13,7 +13,7 @@ import {
   type VolumeState,
 } from '../volume/model.js';
 import type { IscsiAccess } from '../volume/ports.js';
-import type { OpenPurpose } from '../volume/open-volumes.js';
+import type { DeviceKnowledge, OpenPurpose } from '../volume/open-volumes.js';
 
 export type Step =
   /** Create the replica's directory; the volume exists then. */
@@ -26,6 +26,10 @@ export type Step =
   | { do: 'unexport'; frontend: Frontend }
   /** Tell the iSCSI export who may log in now. */
   | { do: 'setAccess' }
+  /** Make the device, or look whether it still is what it should be. */
+  | { do: 'attachDevice' }
+  | { do: 'growDevice' }
+  | { do: 'detachDevice' }
   /** All is as wanted: say so in the store. */
   | { do: 'announce' }
   /** Write down that the replica lost data (D4). */
@@ -46,6 +50,7 @@ export interface Live {
   offered: ReadonlySet<Frontend>;
   /** What the iSCSI export was last told about who may log in. */
   access: IscsiAccess | null;
+  device: DeviceKnowledge;
   announced: boolean;
   failed: string | null;
   mergeError: string | null;
@@ -56,6 +61,8 @@ export interface Observed {
   live: Live | null;
   /** This process raised the epoch that the store holds, and has not closed since. */
   claimed: boolean;
+  /** Initiators can come. */
+  listening: boolean;
 }
 
 /** How long a detached volume stays open after a command, in case another follows. */
@@ -123,7 +130,28 @@ function towardsAttached(volume: Volume, observed: Observed): Step {
     return { do: 'setAccess' };
   }
   if (volume.state !== 'attached' || !live.announced) return { do: 'announce' };
+  const device = towardsDevice(volume, live);
+  if (device !== null && observed.listening) return device;
   return volume.merging ? { do: 'checkMerges' } : { do: 'rest', againAfterMs: null };
+}
+
+/** Null when the device is as wanted. It comes last and goes first: it needs what it is made of. */
+function towardsDevice(volume: Volume, live: Live): Step | null {
+  if (volume.desired.device === null) {
+    const none = volume.device === null && live.device === 'unknown';
+    return none ? null : { do: 'detachDevice' };
+  }
+  if (volume.device === null || live.device !== 'sound') return { do: 'attachDevice' };
+  return volume.device.sizeBytes < volume.sizeBytes ? { do: 'growDevice' } : null;
+}
+
+/** Whether there may be a device: it is written down, or an attach that may have been interrupted asked for it. */
+function mayHaveDevice(volume: Volume, live: Live | null): boolean {
+  return (
+    volume.desired.device !== null ||
+    volume.device !== null ||
+    (live !== null && live.device !== 'unknown')
+  );
 }
 
 function towardsDetached(volume: Volume, observed: Observed): Step {
@@ -131,6 +159,7 @@ function towardsDetached(volume: Volume, observed: Observed): Step {
   switch (volume.state) {
     case 'attaching':
     case 'attached':
+      if (mayHaveDevice(volume, live)) return { do: 'detachDevice' };
       return { do: 'move', to: 'detaching', why: 'detached' };
     case 'detaching':
       if (live !== null) return { do: 'close' };

@@ -53,6 +53,12 @@ export class VolumeController {
     this.#scheduleResync();
   }
 
+  /** Looks at the volumes that waited for the agent to listen: devices can be made now. */
+  async listening(): Promise<void> {
+    const { items } = await this.deps.store.list('volume');
+    for (const { key, value } of items) if (value.desired.device !== null) this.#queue.add(key);
+  }
+
   /** No new steps; resolves when the last one has ended. Leaves open what is open. */
   async stop(): Promise<void> {
     this.#running = false;

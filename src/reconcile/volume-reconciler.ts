@@ -2,12 +2,16 @@
  * Brings one volume from what it is to what is wanted, step by step (next-step.ts). Level-triggered: it reads
  * the store and what is open each time and remembers nothing, so it may be started anew at any moment.
  */
+import { isDeepStrictEqual } from 'node:util';
+
 import { AurochsError, hasCode, toAurochsError } from '../core/errors.js';
 import type { Clock } from '../core/clock.js';
-import { unreachable } from '../core/invariant.js';
+import { serialOf } from '../core/ids.js';
+import { invariant, unreachable } from '../core/invariant.js';
 import { RESYNC_INTERVAL_MS, RETRY_MIN_MS, STEPS_PER_RECONCILE_MAX } from '../core/limits.js';
 import type { Logger } from '../core/logger.js';
 import {
+  addressForDevice,
   iscsiAccess,
   iscsiConfig,
   nbdConfig,
@@ -16,12 +20,13 @@ import {
 } from '../volume/exports.js';
 import type { Frontend, Problem, Volume, VolumeRobustness } from '../volume/model.js';
 import {
+  lastingProblem,
   onlyReplica,
   withoutFailure,
   type OpenVolume,
   type OpenVolumes,
 } from '../volume/open-volumes.js';
-import type { Engine, Store, Stored } from '../volume/ports.js';
+import type { Engine, NodeDevices, Store, Stored } from '../volume/ports.js';
 import { moveTo } from '../volume/volume-state.js';
 import { nextStep, type Observed, type Step } from './next-step.js';
 
@@ -31,6 +36,7 @@ export interface VolumeReconcilerDeps {
   store: Store;
   engine: Engine;
   open: OpenVolumes;
+  devices: NodeDevices;
   listen: ListenAddresses;
   clock: Clock;
   log: Logger;
@@ -80,9 +86,10 @@ export class VolumeReconciler {
   #observe(volume: Volume): Observed {
     const open = this.deps.open.get(volume);
     const claimed = this.deps.open.hasClaimed(volume);
-    if (open === null) return { live: null, claimed };
+    const { listening } = this.deps.listen;
+    if (open === null) return { live: null, claimed, listening };
     const idleMs = this.deps.clock.nowUnixMs() - open.lastUsedUnixMs;
-    return { live: { ...open, idleMs: Math.max(0, idleMs) }, claimed };
+    return { live: { ...open, idleMs: Math.max(0, idleMs) }, claimed, listening };
   }
 
   async #take(step: Action, stored: Stored<'volume'>): Promise<void> {
@@ -107,6 +114,12 @@ export class VolumeReconciler {
         return this.#unexport(volume, step.frontend);
       case 'setAccess':
         return this.#setAccess(volume);
+      case 'attachDevice':
+        return this.#attachDevice(stored);
+      case 'growDevice':
+        return this.#growDevice(stored);
+      case 'detachDevice':
+        return this.#detachDevice(stored);
       case 'announce':
         return this.#announce(stored);
       case 'noteFailure':
@@ -159,7 +172,7 @@ export class VolumeReconciler {
     if (description.sizeBytes < volume.desired.sizeBytes) {
       await open.engine.expand(volume.desired.sizeBytes);
     }
-    const problem = onlyReplica(volume).failed === null ? null : volume.problem;
+    const problem = lastingProblem(volume);
     await this.#write(stored, { ...volume, sizeBytes: volume.desired.sizeBytes, problem });
   }
 
@@ -195,13 +208,63 @@ export class VolumeReconciler {
     this.deps.log.info('who may log in over iSCSI has changed', { volume: volume.name });
   }
 
+  /** A device of before is kept, whatever would be chosen today: somebody may have mounted it. */
+  async #attachDevice(stored: Stored<'volume'>): Promise<void> {
+    const volume = stored.value;
+    const wish = volume.desired.device;
+    invariant(wish !== null, `${volume.name}: a device is wanted`);
+    const { devices, listen } = this.deps;
+    const open = this.#mustBeOpen(volume);
+    const found = await devices.find(volume.name);
+    if (found === null && volume.device !== null) {
+      return this.#write(stored, { ...volume, device: null }); // It was of an earlier boot.
+    }
+    const known = found === null ? null : volume.device;
+    const { frontend, why } =
+      known ?? (await devices.choose(found?.frontend ?? wish.frontend, volume.desired.frontends));
+    const attached = await devices.attach({
+      volume: volume.name,
+      serial: serialOf(volume.id),
+      sizeBytes: volume.sizeBytes,
+      readOnly: volume.desired.readOnly,
+      from: addressForDevice(volume.name, frontend, listen),
+      chap: volume.chap,
+    });
+    const isNews = open.device === 'unknown';
+    open.device = 'sound';
+    const device = { ...attached, why, sizeBytes: known?.sizeBytes ?? volume.sizeBytes };
+    const problem = lastingProblem(volume);
+    if (!isNews && isDeepStrictEqual([device, problem], [volume.device, volume.problem])) return;
+    await this.#write(stored, { ...volume, device, problem });
+    if (isNews)
+      this.deps.log.info('volume has a device', { volume: volume.name, ...attached, why });
+  }
+
+  async #growDevice(stored: Stored<'volume'>): Promise<void> {
+    const volume = stored.value;
+    invariant(volume.device !== null, `${volume.name}: has a device`);
+    await this.deps.devices.grow(volume.name, volume.sizeBytes);
+    const device = { ...volume.device, sizeBytes: volume.sizeBytes };
+    await this.#write(stored, { ...volume, device, problem: lastingProblem(volume) });
+  }
+
+  async #detachDevice(stored: Stored<'volume'>): Promise<void> {
+    const volume = stored.value;
+    await this.deps.devices.detach(volume.name, false);
+    const open = this.deps.open.get(volume);
+    if (open !== null) open.device = 'unknown';
+    const desired = volume.desired.attached ? volume.desired : { ...volume.desired, device: null };
+    await this.#write(stored, { ...volume, desired, device: null });
+    this.deps.log.info('volume has no device any more', { volume: volume.name });
+  }
+
   async #announce(stored: Stored<'volume'>): Promise<void> {
     const volume = stored.value;
     const failed = onlyReplica(volume).failed !== null;
     await this.#write(stored, {
       ...moveTo(volume, 'attached'),
       robustness: failed ? 'faulted' : 'healthy',
-      problem: failed ? volume.problem : null,
+      problem: lastingProblem(volume),
     });
     this.#mustBeOpen(volume).announced = true;
     if (volume.state !== 'attached') {

@@ -5,6 +5,8 @@
 import { AurochsError, isErrorCode } from '../core/errors.js';
 import {
   type ChapSettings,
+  DEVICE_FRONTENDS,
+  type DeviceFrontend,
   type Disk,
   type Frontend,
   PLAIN_FORM,
@@ -12,6 +14,7 @@ import {
   PROVISIONINGS,
   type ReplicaPlace,
   type Volume,
+  type VolumeDevice,
 } from './model.js';
 import type { Kind, Kinds, NodeIdentity } from './ports.js';
 
@@ -89,6 +92,11 @@ class Fields {
     return this.#object[name] === null ? null : this.object(name);
   }
 
+  /** Of a field that older versions did not write. */
+  optionalObject(name: string): Fields | null {
+    return this.#object[name] === undefined ? null : this.nullableObject(name);
+  }
+
   array<T>(name: string, decode: (value: unknown, path: string) => T): T[] {
     const value = this.#object[name];
     if (!Array.isArray(value)) throw corrupt(`${this.path}.${name}`, 'a list', value);
@@ -151,6 +159,21 @@ function decodeFrontend(value: unknown, path: string): Frontend {
   return value;
 }
 
+function decodeDeviceWish(fields: Fields | null): { frontend: DeviceFrontend } | null {
+  return fields === null ? null : { frontend: fields.oneOf('frontend', DEVICE_FRONTENDS) };
+}
+
+function decodeDevice(fields: Fields | null): VolumeDevice | null {
+  if (fields === null) return null;
+  return {
+    path: fields.string('path'),
+    kernelPath: fields.string('kernelPath'),
+    frontend: fields.oneOf('frontend', ['iscsi', 'nbd']),
+    why: fields.string('why'),
+    sizeBytes: fields.count('sizeBytes'),
+  };
+}
+
 function decodeVolume(value: unknown): Volume {
   const fields = new Fields(value, 'volume');
   const desired = fields.object('desired');
@@ -165,6 +188,7 @@ function decodeVolume(value: unknown): Volume {
       readOnly: desired.boolean('readOnly'),
       removable: desired.optionalBoolean('removable') ?? PLAIN_FORM.removable,
       provisioning: desired.optionalOneOf('provisioning', PROVISIONINGS) ?? PLAIN_FORM.provisioning,
+      device: decodeDeviceWish(desired.optionalObject('device')),
       sizeBytes: desired.count('sizeBytes'),
       deleted: desired.boolean('deleted'),
     },
@@ -182,6 +206,7 @@ function decodeVolume(value: unknown): Volume {
       'deleting',
     ]),
     robustness: fields.oneOf('robustness', ['healthy', 'degraded', 'faulted', 'unknown']),
+    device: decodeDevice(fields.optionalObject('device')),
     problem: decodeProblem(fields.nullableObject('problem')),
   };
 }

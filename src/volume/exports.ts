@@ -1,6 +1,7 @@
 /** How volumes are offered: addresses, the configuration of an export, and what may be offered where. */
 import { AurochsError } from '../core/errors.js';
 import { serialOf } from '../core/ids.js';
+import { invariant } from '../core/invariant.js';
 import { targetName } from './names.js';
 import { type ExportAddress, formOf, type Frontend, type Volume } from './model.js';
 import type { IscsiAccess, IscsiExportConfig, NbdExportConfig } from './ports.js';
@@ -11,9 +12,12 @@ export interface ListenAddresses {
   nbd: readonly string[];
   /** NBD over TCP asks every client for a certificate and checks it. */
   nbdClientsVerified: boolean;
+  /** The agent listens there; before that no initiator can be told to come. */
+  listening: boolean;
 }
 
 export const FRONTENDS: readonly Frontend[] = ['iscsi', 'nbd'];
+export const FRONTEND_WORD: Readonly<Record<Frontend, string>> = { iscsi: 'iSCSI', nbd: 'NBD' };
 
 export interface HostPort {
   host: string;
@@ -131,4 +135,19 @@ export function exportAddresses(
     }
   }
   return addresses;
+}
+
+/** Where this machine itself reaches the volume: a UNIX socket, else loopback, else what there is. */
+export function addressForDevice(
+  volume: string,
+  frontend: Frontend,
+  listen: ListenAddresses,
+): ExportAddress {
+  const all = exportAddresses(volume, new Set([frontend]), listen);
+  const best =
+    all.find(({ address }) => address.startsWith('unix:')) ??
+    all.find(({ address }) => isLocalOnly(address)) ??
+    all[0];
+  invariant(best !== undefined, `${volume}: is exported over ${frontend}`);
+  return best;
 }

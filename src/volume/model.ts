@@ -10,6 +10,10 @@ export type VolumeRobustness = 'healthy' | 'degraded' | 'faulted' | 'unknown';
 
 export type Frontend = 'iscsi' | 'nbd';
 
+/** Auto: iSCSI where iscsi_tcp and iscsid can be used, else NBD. */
+export type DeviceFrontend = 'auto' | Frontend;
+export const DEVICE_FRONTENDS: readonly DeviceFrontend[] = ['auto', 'iscsi', 'nbd'];
+
 export interface ChapSettings {
   user: string;
   secret: string;
@@ -54,6 +58,26 @@ export interface ReplicaPlace {
   failed: string | null;
 }
 
+export type FileSystemType = 'ext4' | 'xfs';
+export const FILE_SYSTEM_TYPES: readonly FileSystemType[] = ['ext4', 'xfs'];
+
+/** An attached volume as a block device of this machine. */
+export interface AttachedDevice {
+  /** "/dev/aurochs/<volume>" */
+  path: string;
+  /** "/dev/sda", "/dev/nbd0": another one after the next attach. */
+  kernelPath: string;
+  frontend: Frontend;
+}
+
+/** The device as it was last seen. */
+export interface VolumeDevice extends AttachedDevice {
+  /** For a person: why this frontend. */
+  why: string;
+  /** The size that the kernel was told; the volume may be larger for a moment. */
+  sizeBytes: bigint;
+}
+
 /** Why a step did not work, and what to do. */
 export interface Problem {
   code: ErrorCode;
@@ -70,6 +94,8 @@ export interface Volume {
   desired: UnitForm & {
     attached: boolean;
     frontends: Frontend[];
+    /** A block device of this machine besides. When the volume is detached, this goes last. */
+    device: { frontend: DeviceFrontend } | null;
     sizeBytes: bigint;
     deleted: boolean;
   };
@@ -84,6 +110,8 @@ export interface Volume {
   /** What the agent sees. */
   state: VolumeState;
   robustness: VolumeRobustness;
+  /** Null: there is none, or it has not been seen yet. */
+  device: VolumeDevice | null;
   /** Why the last step did not work; null when it did. */
   problem: Problem | null;
 }

@@ -15,10 +15,12 @@ import {
   type Disk,
   formOf,
   type Frontend,
+  type Problem,
   type ReplicaPlace,
   type UnitForm,
   type Volume,
 } from './model.js';
+import { volumeOfExport } from './names.js';
 import type {
   DiskDirectories,
   Engine,
@@ -33,6 +35,12 @@ import type {
 /** Attach: to be exported. Maintenance: for a snapshot or a merge, while detached. */
 export type OpenPurpose = 'attach' | 'maintenance';
 
+/**
+ * What this process knows of the device: nothing since the volume was opened; that it was sound, but may no longer
+ * be; that it is sound.
+ */
+export type DeviceKnowledge = 'unknown' | 'doubted' | 'sound';
+
 export interface OpenVolume {
   readonly engine: EngineVolume;
   readonly volumeId: string;
@@ -42,6 +50,7 @@ export interface OpenVolume {
   readonly offered: Set<Frontend>;
   /** What the iSCSI export was last told about who may log in; null before there was one. */
   access: IscsiAccess | null;
+  device: DeviceKnowledge;
   /** Whether the store has been written since `offered` changed, so that whoever waits hears of it. */
   announced: boolean;
   /** Why the replica lost data (D4); null while it is whole. */
@@ -122,6 +131,7 @@ export class OpenVolumes {
       form: formOf(volume.desired),
       offered: new Set(),
       access: null,
+      device: 'unknown',
       announced: false,
       failed: null,
       mergeError: null,
@@ -182,9 +192,10 @@ export class OpenVolumes {
     return this.#described.get(volume.id) ?? null;
   }
 
-  /** Asks every open engine for what its events should have told, in case one was lost. */
+  /** Asks every open engine for what its events should have told, in case one was lost; has devices looked at. */
   async refreshAll(): Promise<void> {
     for (const [name, open] of [...this.#open]) {
+      this.#doubtDevice(name);
       try {
         const { failed } = await this.describe(open);
         if (!failed || open.failed !== null) continue;
@@ -261,11 +272,27 @@ export class OpenVolumes {
     return null;
   }
 
+  #doubtDevice(volume: string): void {
+    const open = this.#open.get(volume);
+    if (open?.device !== 'sound') return;
+    open.device = 'doubted';
+    this.onChange(volume);
+  }
+
+  /** The kernel's NBD client waits for somebody to connect it again; it goes on while it has one connection. */
+  #onSessionClosed(name: string): void {
+    const isUsed = this.deps.engine.sessions().some((session) => session.export === name);
+    if (!isUsed) this.#doubtDevice(volumeOfExport(name));
+  }
+
   #onEngineEvent(event: EngineEvent): void {
     const { events, log } = this.deps;
     switch (event.type) {
       case 'sessionOpened':
+        events.emit(event);
+        return;
       case 'sessionClosed':
+        this.#onSessionClosed(event.session.export);
         events.emit(event);
         return;
       case 'mergeProgress': {
@@ -314,6 +341,11 @@ export function onlyReplica(volume: Volume): ReplicaPlace {
     `${volume.name}: has one replica, not ${volume.replicas.length}`,
   );
   return place;
+}
+
+/** What is left of a problem after a new wish or a success: that the replica lost data lasts until a detach. */
+export function lastingProblem(volume: Volume): Problem | null {
+  return onlyReplica(volume).failed === null ? null : volume.problem;
 }
 
 /** Whoever detaches a failed replica accepts the loss of what was not flushed. */

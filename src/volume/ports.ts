@@ -3,10 +3,13 @@
  * leftover directories. Adapters implement these; the domain and the reconcilers see nothing else.
  */
 import type {
+  AttachedDevice,
   ChapSettings,
+  DeviceFrontend,
   DiffRun,
   Disk,
   ExportAddress,
+  FileSystemType,
   Frontend,
   UnitForm,
   Volume,
@@ -218,9 +221,6 @@ export interface DiskDirectories {
 
 // -- Devices: an attached volume as a block device of this machine, through the kernel's initiators.
 
-/** Auto: iSCSI where iscsi_tcp and iscsid can be used, else NBD. */
-export type DeviceFrontend = 'auto' | Frontend;
-
 export interface DeviceChoice {
   frontend: Frontend;
   /** For a person: why this one. */
@@ -239,13 +239,7 @@ export interface DeviceRequest {
   chap: ChapSettings | null;
 }
 
-export interface AttachedDevice {
-  /** "/dev/aurochs/<volume>" */
-  path: string;
-  /** "/dev/sda", "/dev/nbd0": another one after the next attach. */
-  kernelPath: string;
-  frontend: Frontend;
-}
+export type { AttachedDevice, DeviceFrontend, FileSystemType };
 
 /** Who uses a device: mount points, and the names of devices above it (multipath, LUKS, LVM). */
 export interface DeviceUsers {
@@ -278,8 +272,6 @@ export interface NodeDevices {
    */
   freeze(volume: string): Promise<() => Promise<boolean>>;
 }
-
-export type FileSystemType = 'ext4' | 'xfs';
 
 export interface MountRequest {
   volume: string;

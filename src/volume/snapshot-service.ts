@@ -11,12 +11,13 @@ import type { DomainEvents } from './events.js';
 import type { DiffRun, Snapshot, Volume } from './model.js';
 import { checkSnapshotName } from './names.js';
 import type { OpenVolume, OpenVolumes } from './open-volumes.js';
-import type { EngineSnapshot, Store } from './ports.js';
+import type { EngineSnapshot, NodeDevices, Store } from './ports.js';
 import { changeVolume } from './waiting.js';
 
 export interface SnapshotServiceDeps {
   store: Store;
   open: OpenVolumes;
+  devices: NodeDevices;
   events: DomainEvents;
   clock: Clock;
   log: Logger;
@@ -53,7 +54,7 @@ export class SnapshotService {
 
   create(volume: string, name?: string): Promise<Snapshot> {
     if (name !== undefined) checkSnapshotName(name);
-    return this.#work(volume, async (open) => {
+    return this.#work(volume, async (open, current) => {
       const nowUnixMs = this.deps.clock.nowUnixMs();
       const before = await this.#snapshots(volume, open);
       const chosen = name ?? nameByTime(nowUnixMs, before);
@@ -65,7 +66,7 @@ export class SnapshotService {
         );
       }
       const id = newId();
-      await open.engine.takeSnapshot(id, chosen, nowUnixMs);
+      await this.#frozen(current, () => open.engine.takeSnapshot(id, chosen, nowUnixMs));
       this.#changed(volume, 'created', id);
       return find(await this.#snapshots(volume, open), volume, id);
     });
@@ -118,6 +119,29 @@ export class SnapshotService {
       const page = await open.engine.diff(from ?? '', to ?? '', request.offsetBytes, runsMax);
       return { from, to, runs: page.runs, nextOffsetBytes: page.nextOffsetBytes };
     });
+  }
+
+  /**
+   * With the file systems of the volume's device held still. A snapshot is worth having without that, too: it holds
+   * what a power cut at that moment would leave, and the file system's journal is made for it.
+   */
+  async #frozen(volume: Volume, take: () => Promise<void>): Promise<void> {
+    const { log, devices } = this.deps;
+    const warn = (why: string): void =>
+      log.warn('a snapshot is crash-consistent only', { volume: volume.name, why });
+    if (volume.device === null) return take();
+    let thaw: (() => Promise<boolean>) | null = null;
+    try {
+      thaw = await devices.freeze(volume.name);
+    } catch (error) {
+      warn(String(error));
+    }
+    try {
+      await take();
+    } finally {
+      const still = await thaw?.();
+      if (still === false) warn('the file systems had to be let go before it was taken');
+    }
   }
 
   #work<T>(volume: string, task: (open: OpenVolume, volume: Volume) => Promise<T>): Promise<T> {

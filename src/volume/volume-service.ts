@@ -8,15 +8,11 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Clock } from '../core/clock.js';
 import { AurochsError } from '../core/errors.js';
 import { newId, shortId } from '../core/ids.js';
-import {
-  USE_CASE_DEADLINE_MS,
-  VOLUMES_MAX,
-  VOLUME_BYTES_MAX,
-  VOLUME_BYTES_MIN,
-  VOLUME_BYTES_MULTIPLE,
-} from '../core/limits.js';
+import { USE_CASE_DEADLINE_MS, VOLUMES_MAX } from '../core/limits.js';
 import type { Logger } from '../core/logger.js';
 import { formatSizeExact } from '../core/units.js';
+import { type AttachVolume, wishToAttach } from './attach-request.js';
+import { refuseIfUsed, withoutOwn } from './device-use.js';
 import type { DiskService } from './disk-service.js';
 import {
   exportAddresses,
@@ -29,23 +25,26 @@ import {
   type ChapSettings,
   type Disk,
   type ExportAddress,
-  formOf,
-  type Frontend,
   PLAIN_FORM,
-  type Problem,
-  sameForm,
-  type UnitForm,
   type Volume,
 } from './model.js';
 import { checkChap, checkInitiators, checkVolumeName, volumeOfExport } from './names.js';
-import { onlyReplica, volumeNotFound, withoutFailure, type OpenVolumes } from './open-volumes.js';
-import type { Engine, EngineSession, Store, Stored } from './ports.js';
+import {
+  lastingProblem,
+  onlyReplica,
+  volumeNotFound,
+  withoutFailure,
+  type OpenVolumes,
+} from './open-volumes.js';
+import type { Engine, EngineSession, NodeDevices, Store, Stored } from './ports.js';
+import { checkFitsDisk, usableSize } from './volume-size.js';
 import { changeVolume, waitForVolume, type WaitOptions } from './waiting.js';
 
 export interface VolumeServiceDeps {
   store: Store;
   engine: Engine;
   open: OpenVolumes;
+  devices: NodeDevices;
   disks: DiskService;
   listen: ListenAddresses;
   nodeId: string;
@@ -60,10 +59,6 @@ export interface CreateVolume {
   disk?: string;
   chap?: ChapSettings;
   initiators?: string[];
-}
-
-export interface AttachVolume extends Partial<UnitForm> {
-  frontends?: Frontend[];
 }
 
 /** Who may log in over iSCSI; what is absent stays. */
@@ -138,34 +133,12 @@ export class VolumeService {
     throw await this.#undoCreate(request.name, seen);
   }
 
+  /** What failed is undone: a volume that was attached before stays so, as it was. */
   async attach(name: string, request: AttachVolume = {}): Promise<Volume> {
-    const frontends = request.frontends ?? [...FRONTENDS];
-    if (frontends.length === 0) {
-      throw new AurochsError(
-        'INVALID_ARGUMENT',
-        `volume ${name}: no frontend to attach it with`,
-        'Name iscsi, nbd or both.',
-      );
-    }
-    let wasAttached = false;
+    const before = await this.get(name);
     const stored = await changeVolume(this.deps.store, name, (volume) => {
       refuseIfDeleted(volume);
-      const before = volume.desired.attached ? formOf(volume.desired) : PLAIN_FORM;
-      const form = formOf({ ...before, ...request });
-      const offered = request.frontends ?? this.#allUsable(volume);
-      for (const frontend of offered) {
-        const refusal = refusalToExport(volume, frontend, this.deps.listen);
-        if (refusal !== null) throw refusal;
-      }
-      wasAttached = volume.desired.attached;
-      if (wasAttached && !sameForm(volume.desired, form)) {
-        throw new AurochsError(
-          'FAILED_PRECONDITION',
-          `volume ${name} is attached ${formInWords(volume.desired)}`,
-          'Detach it first.',
-        );
-      }
-      const desired = { ...volume.desired, ...form, attached: true, frontends: [...offered] };
+      const desired = wishToAttach(volume, request, this.deps.listen);
       return { ...volume, desired, problem: lastingProblem(volume) };
     });
     const seen = await waitForVolume(
@@ -175,13 +148,29 @@ export class VolumeService {
         volume === null ||
         !volume.desired.attached ||
         volume.problem !== null ||
-        (volume.state === 'attached' && this.#offersExactly(volume)),
+        (volume.state === 'attached' && this.#offersExactly(volume) && this.#hasDevice(volume)),
       this.#waiting('is being attached'),
     );
     if (seen === null) throw volumeNotFound(name);
     if (seen.problem === null && seen.desired.attached) return seen;
-    if (!wasAttached) await this.#undoAttach(name);
+    await this.undoAttach(before);
     throw problemOf(seen, 'could not be attached');
+  }
+
+  /** Takes back what an attach has asked for since `before`, and waits for it. */
+  async undoAttach(before: Volume): Promise<void> {
+    const { attached, frontends, device } = before.desired;
+    const stored = await changeVolume(this.deps.store, before.name, (volume) => {
+      if (volume.id !== before.id) return volume;
+      // The wish for a device goes with the device.
+      if (!attached) return { ...volume, desired: { ...volume.desired, attached } };
+      const desired = { ...volume.desired, attached, frontends, device };
+      return { ...volume, desired, problem: lastingProblem(volume) };
+    });
+    await this.#waitForUndo(stored, (volume) => {
+      if (volume === null || !attached) return volume === null || isClosed(volume);
+      return this.#offersExactly(volume) && (device !== null || volume.device === null);
+    });
   }
 
   /** For new logins: open sessions stay. Resolves when the export asks for it. */
@@ -208,26 +197,24 @@ export class VolumeService {
     return seen;
   }
 
-  /** BUSY while sessions are open, unless forced. */
+  /** BUSY while the device is used or sessions are open, unless forced. */
   async detach(name: string, force = false): Promise<Volume> {
-    if (!force) this.#refuseIfInUse(name);
-    const stored = await changeVolume(this.deps.store, name, (volume) => {
-      const desired = { ...volume.desired, attached: false };
-      if (volume.desired.attached) return { ...volume, desired, problem: null };
-      // Its replica failed while it was detached: there is no state to leave, but a loss to accept.
-      if (volume.state === 'detached' && onlyReplica(volume).failed !== null) {
-        return { ...withoutFailure(volume), desired, problem: null };
-      }
-      return { ...volume, desired };
-    });
+    if (!force) await this.#refuseIfInUse(await this.get(name));
+    const stored = force ? await this.#forceDetach(name) : await this.#wishDetached(name);
     const seen = await waitForVolume(
       this.deps.store,
       stored,
-      (volume) => volume === null || isClosed(volume),
+      (volume) => volume === null || isClosed(volume) || deviceIsInTheWay(volume),
       this.#waiting('is being detached'),
     );
     if (seen === null) throw volumeNotFound(name);
-    return seen;
+    if (!deviceIsInTheWay(seen)) return seen;
+    await changeVolume(this.deps.store, name, (volume) =>
+      deviceIsInTheWay(volume)
+        ? { ...volume, desired: { ...volume.desired, attached: true }, problem: null }
+        : volume,
+    );
+    throw problemOf(seen, 'could not be detached');
   }
 
   async expand(name: string, requestedBytes: bigint): Promise<Volume> {
@@ -251,11 +238,12 @@ export class VolumeService {
     const seen = await waitForVolume(
       this.deps.store,
       stored,
-      (volume) => volume === null || volume.sizeBytes >= sizeBytes || volume.problem !== null,
+      (volume) => volume === null || hasGrown(volume, sizeBytes) || volume.problem !== null,
       this.#waiting('is being expanded'),
     );
     if (seen === null) throw volumeNotFound(name);
-    if (seen.sizeBytes >= sizeBytes) return seen;
+    if (hasGrown(seen, sizeBytes)) return seen;
+    if (seen.sizeBytes >= sizeBytes) throw problemOf(seen, 'has grown, but not its device');
     await changeVolume(this.deps.store, name, (volume) => ({
       ...volume,
       desired: { ...volume.desired, sizeBytes: volume.sizeBytes },
@@ -306,7 +294,14 @@ export class VolumeService {
       name: request.name,
       sizeBytes,
       createdUnixMs: this.deps.clock.nowUnixMs(),
-      desired: { ...PLAIN_FORM, attached: false, frontends: [], sizeBytes, deleted: false },
+      desired: {
+        ...PLAIN_FORM,
+        attached: false,
+        frontends: [],
+        device: null,
+        sizeBytes,
+        deleted: false,
+      },
       chap: request.chap ?? null,
       initiators: request.initiators ?? [],
       epoch: 0n,
@@ -322,6 +317,7 @@ export class VolumeService {
       merging: false,
       state: 'creating',
       robustness: 'unknown',
+      device: null,
       problem: null,
     };
     return this.deps.store.create('volume', request.name, volume);
@@ -341,14 +337,6 @@ export class VolumeService {
     return failure;
   }
 
-  async #undoAttach(name: string): Promise<void> {
-    const stored = await changeVolume(this.deps.store, name, (volume) => ({
-      ...volume,
-      desired: { ...volume.desired, attached: false },
-    }));
-    await this.#waitForUndo(stored, (volume) => volume === null || isClosed(volume));
-  }
-
   /** The user hears of the failure, not of what went wrong while it was cleaned up; the log has that. */
   async #waitForUndo(
     stored: Stored<'volume'>,
@@ -362,14 +350,6 @@ export class VolumeService {
     }
   }
 
-  /** Without a wish: every frontend that this agent offers and that the volume may use. */
-  #allUsable(volume: Volume): readonly Frontend[] {
-    const usable = FRONTENDS.filter(
-      (frontend) => refusalToExport(volume, frontend, this.deps.listen) === null,
-    );
-    return usable.length > 0 ? usable : FRONTENDS; // All refused: the refusal says why.
-  }
-
   #offersExactly(volume: Volume): boolean {
     const offered = this.deps.open.get(volume)?.offered;
     return (
@@ -378,13 +358,45 @@ export class VolumeService {
     );
   }
 
+  /** The device that is wanted, if one is, was seen since the volume was opened. */
+  #hasDevice(volume: Volume): boolean {
+    if (volume.desired.device === null) return true;
+    return volume.device !== null && this.deps.open.get(volume)?.device !== 'unknown';
+  }
+
   #asksAsWanted(volume: Volume): boolean {
     const access = this.deps.open.get(volume)?.access;
     return !offersIscsi(volume) || isDeepStrictEqual(access, iscsiAccess(volume));
   }
 
-  #refuseIfInUse(name: string): void {
-    const sessions = this.sessions().filter((session) => session.volume === name);
+  #wishDetached(name: string): Promise<Stored<'volume'>> {
+    return changeVolume(this.deps.store, name, (volume) => {
+      const desired = { ...volume.desired, attached: false };
+      if (volume.desired.attached) return { ...volume, desired, problem: null };
+      // Its replica failed while it was detached: there is no state to leave, but a loss to accept.
+      if (volume.state === 'detached' && onlyReplica(volume).failed !== null) {
+        return { ...withoutFailure(volume), desired, problem: null };
+      }
+      return { ...volume, desired };
+    });
+  }
+
+  /** The device first, whoever uses it: the reconciler, which may come later, never forces. */
+  #forceDetach(name: string): Promise<Stored<'volume'>> {
+    return this.deps.open.exclusive(name, async () => {
+      const volume = await this.get(name);
+      if (wantsDevice(volume)) await this.deps.devices.detach(name, true);
+      return this.#wishDetached(name);
+    });
+  }
+
+  async #refuseIfInUse(volume: Volume): Promise<void> {
+    const { name } = volume;
+    if (wantsDevice(volume)) refuseIfUsed(name, await this.deps.devices.users(name));
+    const sessions = withoutOwn(
+      this.sessions().filter((session) => session.volume === name),
+      volume,
+    );
     if (sessions.length === 0) return;
     const who = sessions
       .slice(0, 3)
@@ -402,20 +414,21 @@ function isClosed(volume: Volume): boolean {
   return volume.state === 'detached' || volume.state === 'creating' || volume.state === 'deleting';
 }
 
+function wantsDevice(volume: Volume): boolean {
+  return volume.desired.device !== null || volume.device !== null;
+}
+
+/** The device goes before the volume is closed; until it has gone its volume can be used on. */
+function deviceIsInTheWay(volume: Volume): boolean {
+  return !volume.desired.attached && volume.problem !== null && wantsDevice(volume);
+}
+
+function hasGrown(volume: Volume, sizeBytes: bigint): boolean {
+  return volume.sizeBytes >= sizeBytes && (volume.device?.sizeBytes ?? sizeBytes) >= sizeBytes;
+}
+
 function offersIscsi(volume: Volume): boolean {
   return volume.desired.attached && volume.desired.frontends.includes('iscsi');
-}
-
-function formInWords({ readOnly, removable, provisioning }: UnitForm): string {
-  const words = [readOnly ? 'read-only' : 'for writing'];
-  if (removable) words.push('removable');
-  if (provisioning === 'full') words.push('fully provisioned');
-  return words.join(', ');
-}
-
-/** A new wish clears the last problem, unless the replica lost data: that lasts until a detach. */
-function lastingProblem(volume: Volume): Problem | null {
-  return onlyReplica(volume).failed === null ? null : volume.problem;
 }
 
 function refuseIfDeleted(volume: Volume): void {
@@ -429,27 +442,6 @@ function refuseIfCreating(volume: Volume): void {
     'FAILED_PRECONDITION',
     `volume ${volume.name} is still being created`,
     'Try again in a moment.',
-  );
-}
-
-/** Rounded up to whole blocks; OUT_OF_RANGE beyond what a volume may have. */
-function usableSize(bytes: bigint): bigint {
-  const rounded =
-    ((bytes + VOLUME_BYTES_MULTIPLE - 1n) / VOLUME_BYTES_MULTIPLE) * VOLUME_BYTES_MULTIPLE;
-  if (rounded >= VOLUME_BYTES_MIN && rounded <= VOLUME_BYTES_MAX) return rounded;
-  throw new AurochsError(
-    'OUT_OF_RANGE',
-    `a volume of ${formatSizeExact(bytes)} is out of range`,
-    `A volume has ${formatSizeExact(VOLUME_BYTES_MIN)} to ${formatSizeExact(VOLUME_BYTES_MAX)}.`,
-  );
-}
-
-function checkFitsDisk(name: string, sizeBytes: bigint, disk: Disk): void {
-  if (sizeBytes <= disk.fileBytesMax) return;
-  throw new AurochsError(
-    'OUT_OF_RANGE',
-    `volume ${name}: ${formatSizeExact(sizeBytes)} is more than a file on disk ${disk.path} (${disk.fileSystem}) can hold`,
-    `The largest volume there has ${formatSizeExact(disk.fileBytesMax)}. Use a smaller size or a disk with XFS.`,
   );
 }
 

@@ -8,20 +8,24 @@ import { EmbeddedStore } from '../../src/store/embedded-store.js';
 import { DiskService } from '../../src/volume/disk-service.js';
 import { DomainEvents } from '../../src/volume/events.js';
 import type { ListenAddresses } from '../../src/volume/exports.js';
+import { MountService } from '../../src/volume/mount-service.js';
 import { OpenVolumes } from '../../src/volume/open-volumes.js';
 import type { Store } from '../../src/volume/ports.js';
 import { SnapshotService } from '../../src/volume/snapshot-service.js';
 import { VolumeService } from '../../src/volume/volume-service.js';
 import { FakeDisks, FakeEngine } from './fake-engine.js';
+import { FakeKernel, FakeNode } from './fake-node.js';
 
 export const LOCAL: ListenAddresses = {
   iscsi: ['127.0.0.1:3260'],
   nbd: ['127.0.0.1:10809', 'unix:/run/aurochs/nbd.sock'],
   nbdClientsVerified: false,
+  listening: true,
 };
 
 export interface ControlPlaneOptions {
   disks?: FakeDisks;
+  kernel?: FakeKernel;
   storePath?: string;
   listen?: ListenAddresses;
   deadlineMs?: number;
@@ -32,12 +36,14 @@ export interface ControlPlaneOptions {
 export class ControlPlane {
   readonly disks: FakeDisks;
   readonly engine: FakeEngine;
+  readonly node: FakeNode;
   readonly store: Store;
   readonly open: OpenVolumes;
   readonly events: DomainEvents;
   readonly diskService: DiskService;
   readonly volumes: VolumeService;
   readonly snapshots: SnapshotService;
+  readonly mounts: MountService;
   readonly reconciler: VolumeReconciler;
   readonly controller: VolumeController;
   readonly diskReconciler: DiskReconciler;
@@ -45,6 +51,7 @@ export class ControlPlane {
   constructor(options: ControlPlaneOptions = {}) {
     this.disks = options.disks ?? new FakeDisks();
     const engine = (this.engine = new FakeEngine(this.disks));
+    const devices = (this.node = new FakeNode(options.kernel ?? new FakeKernel()));
     const embedded = EmbeddedStore.open(options.storePath ?? ':memory:');
     const store = (this.store = options.wrapStore?.(embedded) ?? embedded);
     const log = silentLogger;
@@ -56,9 +63,17 @@ export class ControlPlane {
     const base = { store, engine, directories, nodeId: 'node-1', clock, log };
     const disks = (this.diskService = new DiskService(base));
     const deadline = options.deadlineMs === undefined ? {} : { deadlineMs: options.deadlineMs };
-    this.volumes = new VolumeService({ ...base, open, disks, listen, ...deadline });
-    this.snapshots = new SnapshotService({ store, open, events, clock, log });
-    this.reconciler = new VolumeReconciler({ ...base, open, listen });
+    const volumes = (this.volumes = new VolumeService({
+      ...base,
+      open,
+      devices,
+      disks,
+      listen,
+      ...deadline,
+    }));
+    this.snapshots = new SnapshotService({ store, open, devices, events, clock, log });
+    this.mounts = new MountService({ volumes, open, fileSystems: devices, log });
+    this.reconciler = new VolumeReconciler({ ...base, open, devices, listen });
     this.controller = new VolumeController({ ...base, open, reconciler: this.reconciler });
     this.diskReconciler = new DiskReconciler(base);
   }

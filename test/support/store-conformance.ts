@@ -13,6 +13,7 @@ export function sampleVolume(name: string, change: Partial<Volume> = {}): Volume
     desired: {
       attached: false,
       frontends: [],
+      device: null,
       readOnly: false,
       removable: false,
       provisioning: 'thin',
@@ -26,6 +27,7 @@ export function sampleVolume(name: string, change: Partial<Volume> = {}): Volume
     merging: false,
     state: 'detached',
     robustness: 'healthy',
+    device: null,
     problem: null,
     ...change,
   };

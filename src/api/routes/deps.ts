@@ -1,5 +1,6 @@
 /** What the routes work with. */
 import type { DiskService } from '../../volume/disk-service.js';
+import type { MountService } from '../../volume/mount-service.js';
 import type { SnapshotService } from '../../volume/snapshot-service.js';
 import type { VolumeService } from '../../volume/volume-service.js';
 import type { EventStream } from '../event-stream.js';
@@ -7,6 +8,7 @@ import type { DoctorFinding, HealthBody } from '../types.js';
 
 export interface RouteDeps {
   volumes: VolumeService;
+  mounts: MountService;
   snapshots: SnapshotService;
   disks: DiskService;
   events: EventStream;

@@ -1,17 +1,15 @@
 import type { FastifyInstance } from 'fastify';
 import { parseSize } from '../../core/units.js';
-import type { Volume } from '../../volume/model.js';
-import { volumeBody } from '../bodies.js';
 import { answers, BODY, NO_CONTENT, PARAMS, QUERY } from '../schemas.js';
 import type {
   VolumeAccessBody,
   VolumeAttachBody,
-  VolumeBody,
   VolumeCreateBody,
   VolumeDetachBody,
   VolumeExpandBody,
 } from '../types.js';
 import type { RouteDeps } from './deps.js';
+import { bodies, body } from './volume-bodies.js';
 
 type Params = { Params: { name: string } };
 type Secrets = { Querystring: { secrets?: '1' } };
@@ -21,31 +19,6 @@ export function volumeRoutes(app: FastifyInstance, deps: RouteDeps): void {
   lifeRoutes(app, deps);
   attachRoutes(app, deps);
   accessRoutes(app, deps);
-}
-
-async function bodies(
-  { volumes, disks }: RouteDeps,
-  list: Volume[],
-  withSecrets = false,
-): Promise<VolumeBody[]> {
-  const paths = new Map((await disks.list()).map((disk) => [disk.id, disk.path]));
-  return list.map((volume) =>
-    volumeBody({
-      volume,
-      exports: volumes.exports(volume),
-      allocatedBytes: volumes.allocatedBytes(volume),
-      diskPath: (id) => paths.get(id) ?? '',
-      withSecrets,
-    }),
-  );
-}
-
-async function body(
-  deps: RouteDeps,
-  volume: Volume,
-  withSecrets = false,
-): Promise<VolumeBody | undefined> {
-  return (await bodies(deps, [volume], withSecrets))[0];
 }
 
 function readRoutes(app: FastifyInstance, deps: RouteDeps): void {
@@ -158,7 +131,8 @@ function attachRoutes(app: FastifyInstance, deps: RouteDeps): void {
     '/v1/volumes/:name/attach',
     {
       schema: {
-        summary: 'Attach a volume; answers when it is attached',
+        summary:
+          'Attach a volume, as a device of this machine if asked for; answers when it is attached',
         params: PARAMS.volume,
         querystring: QUERY.none,
         body: BODY('VolumeAttach'),
@@ -172,7 +146,7 @@ function attachRoutes(app: FastifyInstance, deps: RouteDeps): void {
     '/v1/volumes/:name/detach',
     {
       schema: {
-        summary: 'Detach a volume; refused while sessions are open unless forced',
+        summary: 'Detach a volume; refused while it is mounted or sessions are open unless forced',
         params: PARAMS.volume,
         querystring: QUERY.none,
         body: BODY('VolumeDetach'),

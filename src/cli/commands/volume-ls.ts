@@ -13,6 +13,7 @@ const COLUMNS: readonly Column<VolumeBody>[] = [
     title: 'FRONTENDS',
     value: (volume) => volume.exports.map((e) => e.frontend).join(', ') || '-',
   },
+  { title: 'DEVICE', value: (volume) => volume.device?.path ?? '-' },
   { title: 'CREATED', value: (volume) => formatTime(volume.createdAt) },
   { title: 'PROBLEM', value: (volume) => volume.problem?.code ?? '-' },
 ];

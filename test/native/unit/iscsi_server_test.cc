@@ -394,6 +394,14 @@ TEST_P(IscsiServer, DropsAnInitiatorThatDoesNotLogOutWhenATargetGoes) {
   EXPECT_TRUE(server_->Sessions().empty());
 }
 
+// As a crash would: the kernel of an initiator then holds its commands back until the server is
+// there again.
+TEST_P(IscsiServer, DropsItsSessionsWithoutAWordWhenItCloses) {
+  auto initiator = OpenSession();
+  CloseServer();
+  EXPECT_TRUE(initiator->ReceiveToEnd().empty());
+}
+
 TEST_P(IscsiServer, GivesADeviceBackOnlyWhenItHasNoRequestOfIt) {
   auto initiator = OpenSession();
   HoldWrites();

@@ -57,6 +57,7 @@ describe('the REST API', () => {
     await events.start();
     api = new ApiServer({
       volumes: plane.volumes,
+      mounts: plane.mounts,
       snapshots: plane.snapshots,
       disks: plane.diskService,
       events,

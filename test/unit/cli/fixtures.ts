@@ -22,6 +22,7 @@ export function volumeBody(changes: Partial<VolumeBody> = {}): VolumeBody {
       { id: 'r1', nodeId: 'n1', diskId: 'd1', diskPath: '/srv/fast', directory: 'db-6b1f4a1e' },
     ],
     exports: [],
+    device: null,
     problem: null,
     ...changes,
   };
@@ -80,3 +81,10 @@ export function diskBody(changes: Partial<DiskBody> = {}): DiskBody {
     ...changes,
   };
 }
+
+export const DEVICE = {
+  path: '/dev/aurochs/db',
+  kernelPath: '/dev/sda',
+  frontend: 'iscsi',
+  why: 'iscsi_tcp and iscsid can be used',
+} as const;

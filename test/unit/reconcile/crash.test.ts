@@ -9,7 +9,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Kinds, Kind, Store } from '../../../src/volume/ports.js';
 import { ControlPlane } from '../../support/control-plane.js';
+import type { MountVolume } from '../../../src/volume/mount-service.js';
 import { FakeDisks } from '../../support/fake-engine.js';
+import { FakeKernel } from '../../support/fake-node.js';
 
 const GIB = 1n << 30n;
 const RESTART_MS = 2000;
@@ -58,13 +60,22 @@ function never(): Promise<never> {
   return new Promise(() => {});
 }
 
+const MOUNT: MountVolume = {
+  mountPoint: '/srv/kept',
+  fileSystem: 'ext4',
+  readOnly: false,
+  options: [],
+};
+
 /** What a user does until the agent dies under it. */
 async function life(plane: ControlPlane): Promise<'lived'> {
-  const { volumes, snapshots } = plane;
+  const { volumes, snapshots, mounts } = plane;
   await plane.diskService.add('/disk0');
   await plane.controller.start();
   await volumes.create({ name: 'kept', sizeBytes: GIB });
   await volumes.attach('kept');
+  await volumes.attach('kept', { device: { frontend: 'nbd' } });
+  await mounts.mount('kept', MOUNT);
   await snapshots.create('kept', 's1');
   await volumes.expand('kept', 2n * GIB);
   await snapshots.delete('kept', 's1');
@@ -73,7 +84,7 @@ async function life(plane: ControlPlane): Promise<'lived'> {
   await snapshots.create('gone', 's2');
   await snapshots.revert('gone', 's1');
   await snapshots.delete('gone', 's2');
-  await volumes.attach('gone', { frontends: ['nbd'] });
+  await volumes.attach('gone', { device: { frontend: 'auto' } });
   await volumes.detach('gone');
   await volumes.expand('gone', 2n * GIB);
   await volumes.delete('gone');
@@ -90,7 +101,17 @@ async function unsettled(plane: ControlPlane): Promise<string | null> {
     if (volume.sizeBytes !== volume.desired.sizeBytes) return `${volume.name} has not grown`;
     if (volume.merging) return `${volume.name} is being merged`;
     if (volume.problem !== null) return `${volume.name}: ${volume.problem.message}`;
-    if (!volume.desired.attached) continue;
+    const device = plane.node.kernel.devices.get(volume.name);
+    if (!volume.desired.attached) {
+      if (device !== undefined || volume.device !== null) return `${volume.name} has a device`;
+      continue;
+    }
+    if ((volume.desired.device !== null) !== (device !== undefined)) return 'device';
+    if (device !== undefined) {
+      if (device.connectedTo !== plane.node) return `${volume.name}: its device is dead`;
+      if (volume.device?.kernelPath !== device.kernelPath) return 'another device is written down';
+      if (volume.device.sizeBytes !== volume.sizeBytes) return `the device has not grown`;
+    }
     if (open?.purpose !== 'attach' || open.epoch !== volume.epoch) return 'opened wrongly';
     for (const frontend of volume.desired.frontends) {
       if (!open.offered.has(frontend)) return `${volume.name} is not offered through ${frontend}`;
@@ -127,14 +148,17 @@ describe('an agent that is killed at any step', () => {
     this.timeout(120_000);
     for (let diesAt = 0; ; ++diesAt) {
       const disks = new FakeDisks();
+      const kernel = new FakeKernel();
       const storePath = join(directory, `${diesAt}.db`);
       const mortal = new Mortal(diesAt);
-      const first = new ControlPlane({ disks, storePath, wrapStore: mortal.wrap });
+      const first = new ControlPlane({ disks, kernel, storePath, wrapStore: mortal.wrap });
       first.engine.hook = mortal.step;
+      first.node.hook = mortal.step;
       const end = await Promise.race([life(first), mortal.death]);
       await first.store.close();
+      const mounted = kernel.devices.get('kept')?.mountPoints.length === 1;
 
-      const second = new ControlPlane({ disks, storePath });
+      const second = new ControlPlane({ disks, kernel, storePath });
       await second.controller.start();
       const deadline = Date.now() + RESTART_MS;
       for (let why = await unsettled(second); why !== null; why = await unsettled(second)) {
@@ -144,10 +168,13 @@ describe('an agent that is killed at any step', () => {
         await new Promise((resolve) => setImmediate(resolve));
       }
       await assertSound(second);
+      const { calls } = second.node;
+      assert.ok(!mounted || !calls.includes('detach kept'), 'a mounted device was let go');
+      for (const { sizeBytes } of kernel.devices.values()) assert.equal(sizeBytes % GIB, 0n);
       await second.stop();
       rmSync(storePath);
       if (end === 'lived') {
-        assert.ok(diesAt > 80, `only ${diesAt} steps: the test has lost its grip`);
+        assert.ok(diesAt > 110, `only ${diesAt} steps: the test has lost its grip`);
         return;
       }
     }

@@ -37,7 +37,7 @@ describe('what may be offered where', () => {
     chap: { user: 'u', secret: 'twelve bytes' },
     initiators: ['iqn.2010-10.org.example'],
   });
-  const remote = { iscsi: ['0.0.0.0:3260'], nbd: ['0.0.0.0:10809'], nbdClientsVerified: false };
+  const remote = { ...LOCAL, iscsi: ['0.0.0.0:3260'], nbd: ['0.0.0.0:10809'] };
 
   it('is anything on loopback', () => {
     assert.equal(refusalToExport(open, 'iscsi', LOCAL), null);
