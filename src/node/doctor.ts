@@ -40,7 +40,6 @@ export async function examine(
 ): Promise<Finding[]> {
   const findings = await Promise.all([
     checkIoUring(machine, options.ioUringProblem),
-    checkIoFlusher(options.ioFlusherProblem),
     checkOpenFiles(machine),
     checkDataDirectory(machine, options.dataDirectory),
     checkFreeSpace(machine, options.dataDirectory),
@@ -50,5 +49,5 @@ export async function examine(
     checkPrograms(machine),
     checkMultipath(machine, runner),
   ]);
-  return findings.flat();
+  return [findings, checkIoFlusher(options.ioFlusherProblem)].flat(2);
 }
