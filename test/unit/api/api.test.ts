@@ -116,6 +116,28 @@ describe('the REST API', () => {
     assert.deepEqual((await call('GET', '/v1/volumes')).body, { items: [] });
   });
 
+  it('makes a device of a volume, mounts it, trims it and unmounts it', async () => {
+    await call('POST', '/v1/volumes', { name: 'db', size: '1G' });
+    const attached = await call('POST', '/v1/volumes/db/attach', { device: { frontend: 'nbd' } });
+    assert.deepEqual(attached.body.device, {
+      path: '/dev/aurochs/db',
+      kernelPath: '/dev/nbd0',
+      frontend: 'nbd',
+      why: 'nbd was wished',
+    });
+    const mounted = await call('POST', '/v1/volumes/db/mount', { mountPoint: '/srv/db' });
+    assert.equal(mounted.status, 200);
+    const trimmed = await call('POST', '/v1/volumes/db/trim');
+    assert.deepEqual(trimmed.body, { trimmedBytes: '4096' });
+    assert.equal((await call('POST', '/v1/volumes/db/detach')).status, 423);
+    assert.equal((await call('POST', '/v1/volumes/db/unmount')).status, 204);
+    const detached = await call('POST', '/v1/volumes/db/detach');
+    assert.equal(detached.body.device, null);
+    for (const body of [{}, { mountPoint: '/x', fileSystem: 'vfat' }, { mountPoint: '' }]) {
+      assert.equal((await call('POST', '/v1/volumes/db/mount', body)).status, 400);
+    }
+  });
+
   it('answers about disks, sessions, health and the doctor', async () => {
     const disks = await call('GET', '/v1/disks');
     assert.equal(disks.body.items[0].path, '/disk0');

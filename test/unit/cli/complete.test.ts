@@ -24,6 +24,7 @@ describe('shell completion', () => {
     assert.deepEqual(offer('volume', 'attach', 'db', '--read-only', '--'), {
       words: [
         '--frontend',
+        '--device',
         '--removable',
         '--provision',
         '--api-socket',

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 
 import { FakeAgent, errorBody } from '../../support/fake-agent.js';
 import { type CliOptions, type CliResult, runCli } from '../../support/run-cli.js';
-import { ISCSI_EXPORT, NBD_EXPORT, volumeBody } from './fixtures.js';
+import { DEVICE, ISCSI_EXPORT, NBD_EXPORT, volumeBody } from './fixtures.js';
 
 describe('aurochs volume', () => {
   let agent: FakeAgent;
@@ -79,7 +79,7 @@ describe('aurochs volume', () => {
     const [head, first, second] = stdout.split('\n');
     assert.match(
       head ?? '',
-      /^NAME +SIZE +ALLOCATED +STATE +ROBUSTNESS +FRONTENDS +CREATED +PROBLEM$/,
+      /^NAME +SIZE +ALLOCATED +STATE +ROBUSTNESS +FRONTENDS +DEVICE +CREATED +PROBLEM$/,
     );
     assert.match(first ?? '', /^db +10GiB +1\.5MiB +detached +healthy +- /);
     assert.match(second ?? '', /^web +10GiB +1\.5MiB +attached +healthy +iscsi /);
@@ -124,6 +124,67 @@ describe('aurochs volume', () => {
     assert.deepEqual(agent.seen[0]?.body, { removable: true, provisioning: 'full' });
     const { stdout } = await run('volume show db');
     assert.match(stdout, /attached, removable, fully provisioned/);
+  });
+
+  it('attaches a volume as a device, and says which frontend, why, and what to type next', async () => {
+    agent.on('POST /v1/volumes/db/attach', {
+      body: volumeBody({ state: 'attached', exports: [ISCSI_EXPORT, NBD_EXPORT], device: DEVICE }),
+    });
+    const { stdout } = await run('volume attach db --device');
+    assert.deepEqual(agent.seen[0]?.body, { device: { frontend: 'auto' } });
+    const [first] = stdout.split('\n');
+    assert.equal(
+      first,
+      'attached volume db as /dev/aurochs/db (/dev/sda) over iSCSI: iscsi_tcp and iscsid can be used',
+    );
+    assert.match(stdout, /^ {2}aurochs volume mount db \/mnt\/db$/m);
+    assert.doesNotMatch(stdout, /iscsiadm/);
+    await run('volume attach db --device --frontend nbd');
+    assert.deepEqual(agent.seen[1]?.body, { device: { frontend: 'nbd' } });
+    const { stdout: json } = await run('volume attach db --device --frontend auto -o json');
+    assert.deepEqual((JSON.parse(json) as { device: unknown }).device, DEVICE);
+  });
+
+  it('shows the device of a volume', async () => {
+    const body = volumeBody({ state: 'attached', exports: [ISCSI_EXPORT], device: DEVICE });
+    agent.on('GET /v1/volumes/db', { body });
+    agent.on('GET /v1/volumes', { body: { items: [body] } });
+    const { stdout } = await run('volume show db');
+    assert.match(stdout, /^device +\/dev\/aurochs\/db \(\/dev\/sda\) over iSCSI: /m);
+    assert.match((await run('volume ls')).stdout, /iscsi +\/dev\/aurochs\/db /);
+  });
+
+  it('refuses frontends that make no sense with a device, or without one', async () => {
+    const two = await run('volume attach db --device --frontend iscsi --frontend nbd');
+    assert.equal(two.code, 2);
+    assert.match(two.stderr, /one frontend/);
+    const auto = await run('volume attach db --frontend auto');
+    assert.equal(auto.code, 2);
+    assert.match(auto.stderr, /next: Add --device/);
+    assert.deepEqual(agent.seen, []);
+  });
+
+  it('mounts at a path of the caller, unmounts and trims', async () => {
+    agent.on('POST /v1/volumes/db/mount', { body: volumeBody({ device: DEVICE }) });
+    agent.on('POST /v1/volumes/db/unmount', { status: 204 });
+    agent.on('POST /v1/volumes/db/trim', { body: { trimmedBytes: '1048576' } });
+    const here = `${process.cwd()}/data`;
+    const { stdout } = await run('volume mount db data --fs xfs --option noatime --option nofail');
+    assert.equal(stdout, `mounted volume db at ${here}\n`);
+    await run('volume mount db /srv/db --read-only');
+    assert.equal((await run('volume unmount db')).stdout, 'unmounted volume db\n');
+    await run('volume unmount db data');
+    assert.equal((await run('volume trim db')).stdout, 'trimmed 1MiB of volume db\n');
+    assert.deepEqual(
+      agent.seen.map(({ body }) => body),
+      [
+        { mountPoint: here, fileSystem: 'xfs', options: ['noatime', 'nofail'] },
+        { mountPoint: '/srv/db', readOnly: true },
+        {},
+        { mountPoint: here },
+        null,
+      ],
+    );
   });
 
   it('changes who may log in', async () => {

@@ -31,6 +31,21 @@ describe('the embedded store on a file', () => {
     await second.close();
   });
 
+  it('reads what was written before volumes had devices', async () => {
+    const first = EmbeddedStore.open(path);
+    await first.create('volume', 'db', sampleVolume('db'));
+    await first.close();
+    const db = new Database(path);
+    const fields = ['$.device', '$.desired.device', '$.desired.removable'];
+    db.prepare(`UPDATE resource SET value = json_remove(value, ${fields.map(() => '?').join()})`).run(
+      fields,
+    );
+    db.close();
+    const second = EmbeddedStore.open(path);
+    assert.deepEqual((await second.get('volume', 'db'))?.value, sampleVolume('db'));
+    await second.close();
+  });
+
   it('has what was acknowledged to a process that was killed', () => {
     const module = new URL('../../../src/store/embedded-store.js', import.meta.url).href;
     const support = new URL('../../support/store-conformance.js', import.meta.url).href;
