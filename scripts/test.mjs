@@ -14,7 +14,7 @@ import {
 } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
-import { TEST_PACKAGES, ensureBuilt, fail, quietly, root } from './setup.mjs';
+import { E2E_PACKAGES, TEST_PACKAGES, ensureBuilt, fail, quietly, root } from './setup.mjs';
 
 const FUZZ_SECONDS = Number(process.env.AUROCHS_FUZZ_SECONDS ?? 30);
 const FUZZERS_PARALLEL = 2;
@@ -53,6 +53,15 @@ function mocha(...globs) {
     ],
     { AUROCHS_MOCHA_TOTALS: file },
   );
+  return totalsFrom(file, ended, (totals) => totals);
+}
+
+/** Specs in virtual machines with a real kernel. */
+function endToEnd() {
+  const file = join(scratch, 'e2e.json');
+  const ended = run(process.execPath, ['dist/test/e2e/support/run-specs.js'], {
+    AUROCHS_MOCHA_TOTALS: file,
+  });
   return totalsFrom(file, ended, (totals) => totals);
 }
 
@@ -128,6 +137,7 @@ const SUITES = {
   'sim-thread': () => googleTest('thread', 'sim_tests', { AUROCHS_MODEL_OPS: '250000' }),
   fuzz: fuzzers,
   integration: () => mocha('dist/test/integration/**/*.test.js'),
+  e2e: endToEnd,
 };
 
 const wanted = process.argv.slice(2);
@@ -136,10 +146,11 @@ for (const name of wanted) {
     fail(`there is no suite ${name}`, `choose from: ${Object.keys(SUITES).join(' ')}`);
   }
 }
-ensureBuilt(TEST_PACKAGES);
+const isWanted = (name) => wanted.length === 0 || wanted.includes(name);
+ensureBuilt([...TEST_PACKAGES, ...(isWanted('e2e') ? E2E_PACKAGES : [])]);
 const rows = [];
 for (const [name, suite] of Object.entries(SUITES)) {
-  if (wanted.length > 0 && !wanted.includes(name)) continue;
+  if (!isWanted(name)) continue;
   console.log(`\n== ${name}`);
   const started = Date.now();
   const totals = await suite();

@@ -20,6 +20,8 @@ export interface AgentProcessOptions {
   args?: readonly string[];
   /** For Node itself: "--inspect=127.0.0.1:0". */
   nodeArgs?: readonly string[];
+  /** On a machine that is slower than most. */
+  readyTimeoutMs?: number;
 }
 
 export class AgentProcess {
@@ -31,7 +33,7 @@ export class AgentProcess {
   #log = '';
 
   constructor(
-    scratch: Scratch,
+    scratch: Pick<Scratch, 'file'>,
     private readonly options: AgentProcessOptions = {},
   ) {
     const name = options.name ?? 'agent';
@@ -96,7 +98,7 @@ export class AgentProcess {
 
   /** Waits for a condition; a request that fails meanwhile counts as "not yet". */
   async until(what: string, condition: () => Promise<boolean>): Promise<void> {
-    const deadline = Date.now() + READY_TIMEOUT_MS;
+    const deadline = Date.now() + (this.options.readyTimeoutMs ?? READY_TIMEOUT_MS);
     let last: unknown = null;
     while (Date.now() < deadline) {
       if (this.#child?.exitCode !== null) break;

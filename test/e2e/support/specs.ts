@@ -1,0 +1,6 @@
+/** What a spec's guest has beyond the ordinary one. A spec that needs nothing is not listed. */
+import type { GuestOptions } from './guest.js';
+
+type Needs = Pick<GuestOptions, 'init' | 'memoryMib' | 'timeoutMs'>;
+
+export const NEEDS: Record<string, Needs> = {};
