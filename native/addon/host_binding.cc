@@ -37,6 +37,7 @@ Napi::Function HostBinding::DefineHostClass(Napi::Env env) {
        InstanceMethod<&HostBinding::OpenTestVolume>("openTestVolume"),
        InstanceMethod<&HostBinding::ConnectKernelNbd>("connectKernelNbd"),
        InstanceMethod<&HostBinding::ReconnectKernelNbd>("reconnectKernelNbd"),
+       InstanceMethod<&HostBinding::ResizeKernelNbd>("resizeKernelNbd"),
        InstanceMethod<&HostBinding::DisconnectKernelNbd>("disconnectKernelNbd"),
        InstanceMethod<&HostBinding::Sessions>("sessions"),
        InstanceMethod<&HostBinding::Ping>("ping"), InstanceMethod<&HostBinding::Close>("close")});
@@ -224,6 +225,18 @@ Napi::Value HostBinding::ReconnectKernelNbd(const Napi::CallbackInfo& info) {
   auto options = ReadKernelNbdOptions(info[1], error);
   return Call(info.Env(), error, [&](NativeHost& host, auto done) {
     host.ReconnectKernelNbd(index, std::move(options), std::move(done));
+  });
+}
+
+Napi::Value HostBinding::ResizeKernelNbd(const Napi::CallbackInfo& info) {
+  if (!CheckReceiver(info, kHostTag)) return {};
+  ArgumentError error;
+  CheckCount(info, 3, error);
+  const uint32_t index = ReadDeviceIndex(info[0], error);
+  const uint64_t size_bytes = ReadUint64(info[1], "sizeBytes", error);
+  std::string identifier = ReadString(info[2], "identifier", error);
+  return Call(info.Env(), error, [&](NativeHost& host, auto done) {
+    host.ResizeKernelNbd(index, size_bytes, std::move(identifier), std::move(done));
   });
 }
 

@@ -35,6 +35,7 @@ class HostBinding : public Napi::ObjectWrap<HostBinding> {
   Napi::Value OpenTestVolume(const Napi::CallbackInfo& info);
   Napi::Value ConnectKernelNbd(const Napi::CallbackInfo& info);
   Napi::Value ReconnectKernelNbd(const Napi::CallbackInfo& info);
+  Napi::Value ResizeKernelNbd(const Napi::CallbackInfo& info);
   Napi::Value DisconnectKernelNbd(const Napi::CallbackInfo& info);
   Napi::Value Sessions(const Napi::CallbackInfo& info);
   Napi::Value Ping(const Napi::CallbackInfo& info);

@@ -232,6 +232,15 @@ Status NativeHost::ReconnectKernelNbdNow(uint32_t index, const nbd::KernelClient
                                 std::to_string(index) + " are dead; try again"};
 }
 
+void NativeHost::ResizeKernelNbd(uint32_t index, uint64_t size_bytes, std::string identifier,
+                                 Done done) {
+  RunJob<Status>(
+      [index, size_bytes, identifier = std::move(identifier)] {
+        return nbd::ResizeKernelDevice(index, size_bytes, identifier);
+      },
+      std::move(done));
+}
+
 void NativeHost::DisconnectKernelNbd(uint32_t index, Done done) {
   RunJob<Status>([index] { return nbd::DisconnectKernelDevice(index); }, std::move(done));
 }

@@ -85,6 +85,7 @@ class NativeHost {
   void ConnectKernelNbd(nbd::KernelClientOptions options,
                         std::function<void(Result<uint32_t>)> done);
   void ReconnectKernelNbd(uint32_t index, nbd::KernelClientOptions options, Done done);
+  void ResizeKernelNbd(uint32_t index, uint64_t size_bytes, std::string identifier, Done done);
   void DisconnectKernelNbd(uint32_t index, Done done);
 
   // Who is at the exports right now; nobody once the host is closed.

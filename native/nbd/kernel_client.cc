@@ -128,6 +128,12 @@ Result<uint32_t> ReconnectKernelDevice(uint32_t index, const KernelClientOptions
   return static_cast<uint32_t>(std::ranges::count_if(made->sockets, TookSocket));
 }
 
+Status ResizeKernelDevice(uint32_t index, uint64_t size_bytes, const std::string& identifier) {
+  auto control = KernelControl::Open();
+  if (!control.ok()) return control.status();
+  return control->SetSize(index, size_bytes, identifier);
+}
+
 Status DisconnectKernelDevice(uint32_t index) {
   auto control = KernelControl::Open();
   if (!control.ok()) return control.status();

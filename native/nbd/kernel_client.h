@@ -32,6 +32,9 @@ Result<uint32_t> ConnectKernelDevice(const KernelClientOptions& options);
 // has not noticed yet.
 Result<uint32_t> ReconnectKernelDevice(uint32_t index, const KernelClientOptions& options);
 
+// Tells a device whose connections live that its export has grown.
+Status ResizeKernelDevice(uint32_t index, uint64_t size_bytes, const std::string& identifier);
+
 // Answers what is in flight with an error. A device without a connection is left as it is.
 Status DisconnectKernelDevice(uint32_t index);
 

@@ -82,6 +82,15 @@ NetlinkRequest ResizeRequest(uint16_t family, uint32_t index, const KernelDevice
   return request;
 }
 
+NetlinkRequest SetSizeRequest(uint16_t family, uint32_t index, uint64_t size_bytes,
+                              const std::string& identifier) {
+  NetlinkRequest request(family, NBD_CMD_RECONFIGURE, NBD_GENL_VERSION);
+  request.PutU32(NBD_ATTR_INDEX, index);
+  request.PutU64(NBD_ATTR_SIZE_BYTES, size_bytes);
+  request.PutText(NBD_ATTR_BACKEND_IDENTIFIER, identifier);
+  return request;
+}
+
 NetlinkRequest DisconnectRequest(uint16_t family, uint32_t index) {
   NetlinkRequest request(family, NBD_CMD_DISCONNECT, NBD_GENL_VERSION);
   request.PutU32(NBD_ATTR_INDEX, index);
@@ -151,6 +160,12 @@ Status KernelControl::ReplaceSockets(uint32_t index, const KernelDeviceTerms& te
 Status KernelControl::Resize(uint32_t index, const KernelDeviceShape& shape,
                              const KernelDeviceTerms& terms) {
   return Order(KernelOrder::kReconfigure, ResizeRequest(family_, index, shape, terms),
+               DeviceName(index))
+      .status();
+}
+
+Status KernelControl::SetSize(uint32_t index, uint64_t size_bytes, const std::string& identifier) {
+  return Order(KernelOrder::kReconfigure, SetSizeRequest(family_, index, size_bytes, identifier),
                DeviceName(index))
       .status();
 }

@@ -32,6 +32,9 @@ NetlinkRequest ReplaceSocketsRequest(uint16_t family, uint32_t index,
                                      const KernelDeviceTerms& terms, std::span<const int> sockets);
 NetlinkRequest ResizeRequest(uint16_t family, uint32_t index, const KernelDeviceShape& shape,
                              const KernelDeviceTerms& terms);
+// The size alone: its blocks, connections and terms stay as they are.
+NetlinkRequest SetSizeRequest(uint16_t family, uint32_t index, uint64_t size_bytes,
+                              const std::string& identifier);
 NetlinkRequest DisconnectRequest(uint16_t family, uint32_t index);
 
 enum class KernelOrder : uint8_t { kConnect, kReconfigure, kDisconnect };
@@ -52,6 +55,7 @@ class KernelControl {
   Status ReplaceSockets(uint32_t index, const KernelDeviceTerms& terms,
                         std::span<const int> sockets);
   Status Resize(uint32_t index, const KernelDeviceShape& shape, const KernelDeviceTerms& terms);
+  Status SetSize(uint32_t index, uint64_t size_bytes, const std::string& identifier);
   Status Disconnect(uint32_t index);
 
  private:

@@ -19,6 +19,10 @@ export class HostedKernelNbd implements KernelNbd {
     return translated(this.#host.reconnectKernelNbd(index, options));
   }
 
+  resize(index: number, sizeBytes: bigint, identifier: string): Promise<void> {
+    return translated(this.#host.resizeKernelNbd(index, sizeBytes, identifier));
+  }
+
   disconnect(index: number): Promise<void> {
     return translated(this.#host.disconnectKernelNbd(index));
   }

@@ -175,6 +175,8 @@ export interface NativeHost {
    * BUSY when the kernel has not noticed yet that they are dead.
    */
   reconnectKernelNbd(index: number, options: KernelNbdOptions): Promise<void>;
+  /** Tells device N alone that its export has grown; the identifier must be its own. */
+  resizeKernelNbd(index: number, sizeBytes: bigint, identifier: string): Promise<void>;
   disconnectKernelNbd(index: number): Promise<void>;
   sessions(): SessionInfo[];
   /** Resolves when every loop has run a task that was posted to it now; while one hangs, not at all. */

@@ -1,13 +1,14 @@
 /** Volumes as NBD disks: through the kernel's own client, over netlink. */
 import { cpus } from 'node:os';
 
-import { AurochsError } from '../core/errors.js';
+import { AurochsError, hasCode } from '../core/errors.js';
 import {
   DEVICE_APPEARS_DEADLINE_MS,
   DEVICE_GONE_DEADLINE_MS,
   DEVICE_OUTAGE_S_MAX,
   DEVICE_REQUEST_TIMEOUT_S,
   NBD_CONNECTIONS,
+  SESSION_RECOVERY_DEADLINE_MS,
 } from '../core/limits.js';
 import type { Logger } from '../core/logger.js';
 import type { DeviceRequest, KernelNbd, KernelNbdOptions } from '../volume/ports.js';
@@ -82,7 +83,8 @@ export class NbdDevices implements DeviceKind {
   }
 
   async resize(_volume: string, name: string, sizeBytes: bigint): Promise<void> {
-    await this.nbd.resize(Number(name.slice('nbd'.length)), sizeBytes);
+    const identifier = (await this.#backend(name)) ?? '';
+    await this.nbd.resize(Number(name.slice('nbd'.length)), sizeBytes, identifier);
   }
 
   /** The connections died with an agent of before; what the kernel has kept back goes on over new ones. */
@@ -98,9 +100,24 @@ export class NbdDevices implements DeviceKind {
         'It belongs to another volume that had this name. Unmount and detach it, then attach again.',
       );
     }
-    await this.nbd.reconnect(index, options);
+    await this.#reconnect(index, options);
     await this.#verify(index, request);
     return { name: `nbd${index}`, created: false };
+  }
+
+  async #reconnect(index: number, options: KernelNbdOptions): Promise<void> {
+    let refusal: unknown;
+    const done = await pollUntilTrue(SESSION_RECOVERY_DEADLINE_MS, () =>
+      this.nbd.reconnect(index, options).then(
+        () => true,
+        (error: unknown) => {
+          if (!hasCode(error, 'BUSY')) throw error;
+          refusal = error; // The kernel notices that a connection is dead a moment after we do.
+          return false;
+        },
+      ),
+    );
+    if (!done) throw refusal;
   }
 
   async #verify(index: number, { volume, sizeBytes }: DeviceRequest): Promise<void> {

@@ -310,9 +310,12 @@ export interface KernelNbdOptions {
 export interface KernelNbd {
   /** Takes a free device; returns N of /dev/nbdN. UNSUPPORTED when the kernel has no NBD. */
   connect(options: KernelNbdOptions): Promise<number>;
-  /** Gives device N new connections in the place of those that died; also tells it the size anew. */
+  /**
+   * Gives device N new connections in the place of those that died; also tells it the size anew. BUSY while the
+   * kernel has not noticed yet that they have died.
+   */
   reconnect(index: number, options: KernelNbdOptions): Promise<void>;
-  /** Tells device N its new size; its connections go on as they are. */
-  resize(index: number, sizeBytes: bigint): Promise<void>;
+  /** Tells device N its new size; its connections go on as they are. The identifier must be its own. */
+  resize(index: number, sizeBytes: bigint, identifier: string): Promise<void>;
   disconnect(index: number): Promise<void>;
 }

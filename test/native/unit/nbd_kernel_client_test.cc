@@ -91,6 +91,14 @@ TEST(NbdKernelControl, ReplacesSocketsAndResizesInOrdersOfTheirOwn) {
   EXPECT_EQ(resize.identifier, "volume-db");
 }
 
+TEST(NbdKernelControl, TellsTheSizeAlone) {
+  const Decoded request = Decode(SetSizeRequest(33, 3, 128 * kMiB, "volume-db"));
+  EXPECT_EQ(request.command, NBD_CMD_RECONFIGURE);
+  EXPECT_EQ(request.numbers,
+            (std::map<uint16_t, uint64_t>{{NBD_ATTR_INDEX, 3}, {NBD_ATTR_SIZE_BYTES, 128 * kMiB}}));
+  EXPECT_EQ(request.identifier, "volume-db");
+}
+
 TEST(NbdKernelControl, DisconnectsByIndex) {
   const Decoded request = Decode(DisconnectRequest(33, 3));
   EXPECT_EQ(request.command, NBD_CMD_DISCONNECT);

@@ -110,6 +110,7 @@ describe('the addon’s arguments', () => {
     await refuses(host, 'connectKernelNbd', connect({ address: 1 }), /address must be a string/);
     await refuses(host, 'connectKernelNbd', connect({ index: 1 }), /index must be left out/);
     await refuses(host, 'reconnectKernelNbd', [0], /made with 2 arguments/);
+    await refuses(host, 'resizeKernelNbd', [0, 1, 'a'], /sizeBytes must be/);
     for (const wrong of [-1, 2 ** 20, 0.5, '0', 0n]) {
       await refuses(host, 'reconnectKernelNbd', [wrong, options], /index must be a whole number/);
       await refuses(host, 'disconnectKernelNbd', [wrong], /index must be a whole number/);
