@@ -20,8 +20,9 @@ export interface AgentProcessOptions {
   args?: readonly string[];
   /** For Node itself: "--inspect=127.0.0.1:0". */
   nodeArgs?: readonly string[];
-  /** On a machine that is slower than most. */
+  /** For a machine that is slower than most. */
   readyTimeoutMs?: number;
+  pollMs?: number;
 }
 
 export class AgentProcess {
@@ -107,7 +108,7 @@ export class AgentProcess {
       } catch (error) {
         last = error;
       }
-      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+      await new Promise((resolve) => setTimeout(resolve, this.options.pollMs ?? POLL_MS));
     }
     const lines = this.#log.trimEnd().split('\n').slice(-LOG_LINES_SHOWN).join('\n');
     throw new Error(`the agent is not ${what}: ${String(last)}\n${lines}`);

@@ -7,6 +7,7 @@ import { attempt, run } from '../../support/programs.js';
 
 const CONDITION_TIMEOUT_MS = 240_000;
 const POLL_MS = 20;
+const IQN_PREFIX = 'iqn.2026-11.io.aurochs:';
 const SESSIONS = '/sys/class/iscsi_session';
 
 /** Waits for what the kernel does in its own time. */
@@ -52,6 +53,16 @@ export async function connectByPrintedLine(lines: readonly string[]): Promise<st
   return line.slice(line.lastIndexOf(' ') + 1);
 }
 
+/** The same without asking the command line, which takes seconds to start in a guest. */
+export async function logIn(volume: string): Promise<string> {
+  const node = `iscsiadm -m node -T ${IQN_PREFIX}${volume} -p 127.0.0.1:3260`;
+  return logInByPrintedLines([`${node} -o new`, `${node} --login`]);
+}
+
+export async function connect(volume: string): Promise<string> {
+  return connectByPrintedLine([`nbd-client -unix /run/aurochs/nbd.sock -N ${volume} /dev/nbd0`]);
+}
+
 /** Devices of all iSCSI sessions, as /dev paths. */
 export function iscsiDisks(): string[] {
   return list(SESSIONS)
@@ -63,7 +74,7 @@ export function iscsiDisks(): string[] {
 }
 
 export async function logOut(volume: string): Promise<void> {
-  const node = ['-m', 'node', '-T', `iqn.2026-11.io.aurochs:${volume}`];
+  const node = ['-m', 'node', '-T', `${IQN_PREFIX}${volume}`];
   await run('iscsiadm', ...node, '--logout');
   await run('iscsiadm', ...node, '-o', 'delete');
 }

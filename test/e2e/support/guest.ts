@@ -44,7 +44,8 @@ export class Guest {
     mkdirSync(options.directory, { recursive: true });
     this.consoleLog = join(options.directory, 'console.log');
     const args = qemuArguments(options, this.consoleLog);
-    this.#child = spawn('qemu-system-x86_64', args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    // Its input stays open: at the end of it qemu would close the port, and the guest would wait.
+    this.#child = spawn('qemu-system-x86_64', args, { stdio: ['pipe', 'pipe', 'pipe'] });
     this.#exited = once(this.#child, 'close');
     this.#child.stderr?.on('data', (bytes: Buffer) => process.stderr.write(bytes));
     if (this.#child.stdout !== null) {

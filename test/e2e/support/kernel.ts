@@ -13,13 +13,18 @@ import { basename, join } from 'node:path';
 
 import { root } from '../../support/repository.js';
 
-export const E2E_DIRECTORY = join(root, 'build/e2e');
+const E2E_DIRECTORY = join(root, 'build/e2e');
 const KERNEL_DIRECTORY = join(E2E_DIRECTORY, 'kernel');
 /** Always the newest; the image itself is what it depends on. */
 const KERNEL_PACKAGE = 'linux-image-amd64';
 /** What must be there before the root is; everything else is loaded from the root. */
 const EARLY_MODULES = ['virtio_pci', '9pnet_virtio', '9p', 'overlay'];
 const BUSYBOX = '/bin/busybox';
+
+/** Disks and logs of a spec; gone before its next run, and after one in which nothing failed. */
+export function runDirectory(spec: string): string {
+  return join(E2E_DIRECTORY, 'runs', spec);
+}
 
 export interface Kernel {
   image: string;

@@ -7,9 +7,9 @@ import { join } from 'node:path';
 import Mocha from 'mocha';
 
 import { root } from '../../support/repository.js';
-import { createDisk } from './disk.js';
+import { createImage, plainDisk } from './disk.js';
 import { bootGuest } from './guest.js';
-import { E2E_DIRECTORY, ensureKernel } from './kernel.js';
+import { ensureKernel, runDirectory } from './kernel.js';
 import type { GuestMessage } from './messages.js';
 import { NEEDS } from './specs.js';
 
@@ -50,10 +50,12 @@ async function runInGuest({ name, module }: Spec, directory: string): Promise<To
     console.log(`  ${sign} ${message.title} (${(message.ms / 1000).toFixed(1)} s)`);
     if (message.error !== '') console.log(message.error.replace(/^/gm, '      '));
   };
+  const image = join(directory, 'disk.img');
+  createImage(image, DISK_BYTES);
   const guest = bootGuest({
     task: { kind: 'specs', module, argument: null },
     directory,
-    disks: [createDisk(join(directory, 'disk.img'), DISK_BYTES)],
+    disks: [plainDisk(image)],
     onMessage,
     ...NEEDS[name],
   });
@@ -113,10 +115,6 @@ async function main(wanted: readonly string[]): Promise<void> {
   const file = process.env['AUROCHS_MOCHA_TOTALS'];
   if (file !== undefined) writeFileSync(file, JSON.stringify(sum));
   process.exitCode = sum.failed === 0 ? 0 : 1;
-}
-
-function runDirectory(spec: string): string {
-  return join(E2E_DIRECTORY, 'runs', spec);
 }
 
 await main(process.argv.slice(2));
