@@ -31,7 +31,8 @@ struct Decoded {
 
 std::vector<uint32_t> SocketsOf(std::span<const std::byte> list) {
   std::vector<uint32_t> sockets;
-  for (const NetlinkAttribute& item : ParseNetlinkAttributes(list).value()) {
+  const auto items = ParseNetlinkAttributes(list).value();
+  for (const NetlinkAttribute& item : items) {
     EXPECT_EQ(item.type, NBD_SOCK_ITEM);
     const auto inside = ParseNetlinkAttributes(item.payload).value();
     EXPECT_EQ(inside.size(), 1u);
@@ -45,8 +46,8 @@ Decoded Decode(NetlinkRequest request) {
   const auto bytes = request.Finish(1);
   Decoded decoded;
   decoded.command = std::to_integer<uint8_t>(bytes[NLMSG_HDRLEN]);
-  for (const auto& [type, payload] :
-       ParseNetlinkAttributes(bytes.subspan(NLMSG_HDRLEN + GENL_HDRLEN)).value()) {
+  const auto attributes = ParseNetlinkAttributes(bytes.subspan(NLMSG_HDRLEN + GENL_HDRLEN)).value();
+  for (const auto& [type, payload] : attributes) {
     if (type == NBD_ATTR_SOCKETS) {
       decoded.sockets = SocketsOf(payload);
     } else if (type == NBD_ATTR_BACKEND_IDENTIFIER) {
