@@ -132,7 +132,10 @@ describe('an agent that is killed under a write load', function () {
   it('leaves replicas in which an offline check finds nothing', async () => {
     const volumes = await agent.api.volumes();
     assert.equal(await agent.stop(), 0);
-    const host = loadBinding().createHost({ loops: 1, ioBackend: 'auto', lockMemory: false }, () => undefined);
+    const host = loadBinding().createHost(
+      { loops: 1, ioBackend: 'auto', lockMemory: false },
+      () => undefined,
+    );
     try {
       for (const { replicas } of volumes) {
         for (const { diskPath, directory } of replicas) {
