@@ -33,7 +33,8 @@ import { ioError, LocalDiskDirectories, makeDirectories } from './disk-directori
 import { examineMachine } from './doctor.js';
 import { Health } from './health.js';
 import { Lifecycle } from './lifecycle.js';
-import { removeStaleSocket } from './sockets.js';
+import { ServiceManager, watchdogMsOf } from './service-manager.js';
+import { removeStaleSocket, shareSocket } from './sockets.js';
 import { readVersion } from './version.js';
 
 /** Files of the agent, CHAP secrets among them, are its user's alone. */
@@ -70,8 +71,9 @@ async function composeAgent(
   lifecycle.started('store', () => store.close());
   const listen = wantedAddresses(config);
   await refuseOpenVolumes(store, listen);
+  const binding = loadBinding();
   const engine = new EngineHost(
-    loadBinding(),
+    binding,
     { loops: config.loops, ioBackend: config.ioBackend, lockMemory: process.getuid?.() === 0 },
     ({ level, component, message }) => log[level](message, { component }),
   );
@@ -91,7 +93,16 @@ async function composeAgent(
   const about = { volumes, disks, listen, apiSocket, dataDir, version, ioBackend, examine };
   const health = new Health(about);
   await startApi({ ...services, store, health, config, version, log, lifecycle });
+  const serviceManager = new ServiceManager({
+    notify: (state) => binding.notifySystemd(state),
+    ping: () => engine.ping(),
+    volumesServed: () => services.open.servedCount,
+    watchdogMs: watchdogMsOf(process.env, process.pid),
+    clock: systemClock,
+    log,
+  });
   health.state = 'ready';
+  serviceManager.ready();
   const addresses = { iscsi: listen.iscsi.join(' '), nbd: listen.nbd.join(' '), apiSocket };
   log.info('agent is ready', { version, pid: process.pid, dataDir, ...addresses, ioBackend });
   return {
@@ -99,6 +110,7 @@ async function composeAgent(
     apiSocket,
     stop: async () => {
       health.state = 'stopping';
+      serviceManager.stopping();
       await lifecycle.stopAll();
       log.info('agent has stopped');
     },
@@ -131,6 +143,7 @@ interface Services {
   disks: DiskService;
   events: DomainEvents;
   controller: VolumeController;
+  open: OpenVolumes;
 }
 
 /** The domain and its reconcilers; from here on volumes are opened. */
@@ -159,7 +172,7 @@ async function startServices(parts: ServiceParts): Promise<Services> {
   const diskReconciler = new DiskReconciler(base);
   lifecycle.started('disk reconciler', () => diskReconciler.stop());
   diskReconciler.start();
-  return { volumes, mounts, snapshots, disks, events, controller };
+  return { volumes, mounts, snapshots, disks, events, controller, open };
 }
 
 interface ApiParts extends Services {
@@ -191,7 +204,9 @@ async function startApi(parts: ApiParts): Promise<void> {
     log,
   });
   lifecycle.started('API', () => api.close());
-  await api.listen(parts.config.apiSocket);
+  const { apiSocket, apiSocketGroup } = parts.config;
+  await api.listen(apiSocket);
+  if (apiSocketGroup !== null) await shareSocket(apiSocket, apiSocketGroup, log);
 }
 
 async function makeDirectory(flag: string, path: string): Promise<void> {

@@ -16,10 +16,12 @@ export interface AgentOptions {
   iscsiPortal?: string | string[] | undefined;
   nbdListen?: string | string[] | undefined;
   apiSocket?: string | undefined;
+  apiSocketGroup?: string | undefined;
   logFormat?: string | undefined;
   logLevel?: string | undefined;
   ioBackend?: string | undefined;
   loops?: number | undefined;
+  lockMemory?: boolean | undefined;
   nbdTlsCert?: string | undefined;
   nbdTlsKey?: string | undefined;
   nbdTlsClientCa?: string | undefined;
@@ -37,10 +39,14 @@ export interface AgentConfig {
   iscsiPortals: string[];
   nbdListeners: string[];
   apiSocket: string;
+  /** Members may use the API socket besides its owner. */
+  apiSocketGroup: string | null;
   logFormat: (typeof LOG_FORMATS)[number];
   logLevel: LogLevel;
   ioBackend: (typeof IO_BACKENDS)[number];
   loops: number;
+  /** Keep the data path's memory from being swapped out. */
+  lockMemory: boolean;
   nbdTls: {
     certificateFile: string;
     keyFile: string;
@@ -104,10 +110,12 @@ export function resolveConfig(options: AgentOptions, around: Surroundings): Agen
     iscsiPortals,
     nbdListeners,
     apiSocket: resolve(options.apiSocket ?? join(runDir, 'api.sock')),
+    apiSocketGroup: options.apiSocketGroup ?? null,
     logFormat: oneOf('--log-format', options.logFormat ?? 'text', LOG_FORMATS),
     logLevel: oneOf('--log-level', options.logLevel ?? 'info', LOG_LEVELS),
     ioBackend: oneOf('--io-backend', options.ioBackend ?? 'auto', IO_BACKENDS),
     loops: loopsOf(options.loops ?? Math.min(around.processors, LOOPS_MAX)),
+    lockMemory: options.lockMemory ?? false,
     nbdTls,
     discoveryChap,
   };

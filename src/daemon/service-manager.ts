@@ -27,7 +27,7 @@ export class ServiceManager {
   /** Everything that the store knows is opened or being opened, and the listeners listen. */
   ready(): void {
     this.#tell('READY=1', this.#status());
-    this.#beatLater();
+    if (this.deps.watchdogMs !== null) this.#beatLater(this.deps.watchdogMs);
   }
 
   /** Ends the signs of life: a stop has a deadline of its own, and the data path stops answering. */
@@ -37,35 +37,34 @@ export class ServiceManager {
     this.#tell('STOPPING=1', 'STATUS=closing volumes');
   }
 
-  #beatLater(): void {
-    const { watchdogMs, clock } = this.deps;
-    if (watchdogMs === null || this.#stopped) return;
-    // Half of the time, as sd_watchdog_enabled(3) advises: one late beat is not yet the last.
-    this.#timer = clock.after(watchdogMs / 2, () => void this.#beat());
+  /** After half of the time, as sd_watchdog_enabled(3) advises: one late beat is not yet the last. */
+  #beatLater(watchdogMs: number): void {
+    this.#timer = this.deps.clock.after(watchdogMs / 2, () => void this.#beat(watchdogMs));
   }
 
   /**
    * A sign of life needs both sides: this runs only while JavaScript runs, and the answer comes only when
    * no loop of the data path hangs. While one does there is no next beat, and the service manager acts.
    */
-  async #beat(): Promise<void> {
-    const { watchdogMs, clock, log, ping } = this.deps;
-    const overdue = clock.after((watchdogMs ?? 0) / 4, () => {
-      log.error('the data path does not answer; the service manager will restart the agent');
+  async #beat(watchdogMs: number): Promise<void> {
+    const { clock, log, ping } = this.deps;
+    const waitedMs = watchdogMs / 4;
+    const late = clock.after(waitedMs, () => {
+      log.error('the data path does not answer', { waitedMs, restartAfterMs: watchdogMs });
       this.#tell('STATUS=the data path does not answer');
     });
     try {
       await ping();
     } catch (error) {
-      // It was closed, or is broken; either way it does not serve, and must not be called alive.
+      // Closed, or broken: either way it does not serve, and must not be called alive.
       if (!this.#stopped) log.error('the data path cannot be asked', { error: String(error) });
       return;
     } finally {
-      overdue.cancel();
+      late.cancel();
     }
     if (this.#stopped) return;
     this.#tell('WATCHDOG=1', this.#status());
-    this.#beatLater();
+    this.#beatLater(watchdogMs);
   }
 
   #status(): string {

@@ -8,6 +8,7 @@
 import type { CommandRunner } from './command.js';
 import { checkIoFlusher, checkIoUring, checkOpenFiles } from './doctor-agent.js';
 import { checkInitiator, checkKernelModule, checkMultipath, checkPrograms } from './doctor-host.js';
+import { checkService } from './doctor-service.js';
 import { checkDataDirectory, checkFreeSpace } from './doctor-storage.js';
 import type { Machine } from './machine.js';
 
@@ -48,6 +49,7 @@ export async function examine(
     checkInitiator(machine),
     checkPrograms(machine),
     checkMultipath(machine, runner),
+    checkService(machine, runner),
   ]);
   return [findings, checkIoFlusher(options.ioFlusherProblem)].flat(2);
 }

@@ -93,6 +93,11 @@ export class OpenVolumes {
     return open?.volumeId === volume.id ? open : null; // Else `volume` is of an earlier life of the name.
   }
 
+  /** How many volumes are offered to initiators now. */
+  get servedCount(): number {
+    return [...this.#open.values()].filter(({ offered }) => offered.size > 0).length;
+  }
+
   /** Whether this process raised the volume's epoch for an opening that has not ended. */
   hasClaimed(volume: Volume): boolean {
     return this.#claimed.get(volume.id) === volume.epoch;

@@ -23,6 +23,7 @@ export interface AgentProcessOptions {
   /** For a machine that is slower than most. */
   readyTimeoutMs?: number;
   pollMs?: number;
+  env?: Readonly<Record<string, string>>;
 }
 
 export class AgentProcess {
@@ -78,7 +79,8 @@ export class AgentProcess {
   /** Starts the process and does not wait until it serves. */
   launch(): void {
     const args = [...(this.options.nodeArgs ?? []), CLI, 'agent', ...this.flags];
-    const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    const env = { ...process.env, ...this.options.env };
+    const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'], env });
     for (const stream of [child.stdout, child.stderr]) {
       stream.on('data', (bytes: Buffer) => (this.#log += bytes.toString()));
     }

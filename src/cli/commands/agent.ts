@@ -69,6 +69,15 @@ export const agent = command({
       describe: 'Threads of the data path',
       defaultDescription: 'one per processor',
     },
+    'lock-memory': {
+      type: 'boolean',
+      describe: 'Keep the data path in memory, for volumes that this machine mounts itself (root)',
+    },
+    'api-socket-group': {
+      type: 'string',
+      requiresArg: true,
+      describe: 'Group whose members may use the API; they are as good as root',
+    },
     'log-level': {
       choices: LOG_LEVELS,
       requiresArg: true,

@@ -1,11 +1,12 @@
 import { strict as assert } from 'node:assert';
 import fc from 'fast-check';
-import type { Clock, Timer } from '../../../src/core/clock.js';
+import type { Clock } from '../../../src/core/clock.js';
 import { hasCode } from '../../../src/core/errors.js';
 import { isId, newId, serialOf } from '../../../src/core/ids.js';
 import { KeyedMutex } from '../../../src/core/keyed-mutex.js';
 import { formatSize, formatSizeExact, parseSize } from '../../../src/core/units.js';
 import { WorkQueue } from '../../../src/core/work-queue.js';
+import { ManualClock } from '../../support/manual-clock.js';
 
 describe('parseSize', () => {
   const cases: [string, bigint][] = [
@@ -116,25 +117,6 @@ describe('KeyedMutex', () => {
 });
 
 /** Time that passes only when told to. */
-class ManualClock implements Clock {
-  now = 0;
-  readonly timers = new Set<{ at: number; callback: () => void }>();
-  nowUnixMs(): number {
-    return this.now;
-  }
-  after(delayMs: number, callback: () => void): Timer {
-    const timer = { at: this.now + delayMs, callback };
-    this.timers.add(timer);
-    return { cancel: () => this.timers.delete(timer) };
-  }
-  pass(ms: number): void {
-    this.now += ms;
-    for (const timer of [...this.timers]) {
-      if (timer.at <= this.now && this.timers.delete(timer)) timer.callback();
-    }
-  }
-}
-
 async function settle(): Promise<void> {
   await new Promise((resolve) => setImmediate(resolve));
 }

@@ -93,6 +93,7 @@ describe('doctor', () => {
     machine.files.clear();
     machine.files.set('/proc/7/comm', 'multipathd\n');
     machine.existing.clear();
+    machine.existing.add('/run/systemd/system');
     machine.programs.clear();
     machine.fileSystem = { magic: TMPFS, freeBytes: GIB, directory: '/', writable: true };
     const findings = await look('', () => 'Operation not permitted');
