@@ -1,7 +1,7 @@
 import { strict as assert } from 'node:assert';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,7 +10,7 @@ import { newId } from '../../../src/core/ids.js';
 import { silentLogger } from '../../../src/core/logger.js';
 import { LocalDiskDirectories } from '../../../src/daemon/disk-directories.js';
 import { Lifecycle } from '../../../src/daemon/lifecycle.js';
-import { removeStaleSocket } from '../../../src/daemon/sockets.js';
+import { removeStaleSocket, shareSocket } from '../../../src/daemon/sockets.js';
 import { DirectoryLock } from '../../../src/store/directory-lock.js';
 
 const moduleUrl = (path: string): string => new URL(`../../../src/${path}`, import.meta.url).href;
@@ -118,6 +118,30 @@ describe('parts of the agent', () => {
       await assert.rejects(removeStaleSocket(path, '--api-socket'), (error) =>
         hasCode(error, 'ALREADY_EXISTS'),
       );
+    });
+  });
+
+  describe('a socket to be shared', () => {
+    const shared = async (
+      group: string,
+    ): Promise<{ mode: number; gid: number; errors: string[] }> => {
+      const path = join(directory, 'api.sock');
+      writeFileSync(path, '', { mode: 0o600 });
+      const errors: string[] = [];
+      await shareSocket(path, group, { ...silentLogger, error: (message) => errors.push(message) });
+      const { mode, gid } = statSync(path);
+      return { mode: mode & 0o777, gid, errors };
+    };
+
+    it('may be used by the group as by its owner', async () => {
+      const gid = process.getgid?.() ?? 0; // The one that every user may give a file to.
+      assert.deepEqual(await shared(String(gid)), { mode: 0o660, gid, errors: [] });
+    });
+
+    it('stays its owner’s alone when there is no such group, which is logged', async () => {
+      const { mode, errors } = await shared('no-such-group');
+      assert.equal(mode, 0o600);
+      assert.equal(errors.length, 1);
     });
   });
 
