@@ -153,7 +153,8 @@ export class HostFileSystems implements NodeFileSystems {
 
   async #mount(device: Device, mountPoint: string, request: MountRequest): Promise<void> {
     const { volume, fileSystem, readOnly } = request;
-    const options = [readOnly ? 'ro' : 'rw', ...request.options].join(',');
+    // systemd unmounts what has _netdev before it stops the agent, and everything else after.
+    const options = [readOnly ? 'ro' : 'rw', '_netdev', ...request.options].join(',');
     try {
       const where = ['--', device.path, mountPoint];
       await this.host.run('mount', ['-t', fileSystem, '-o', options, ...where]);

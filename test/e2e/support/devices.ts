@@ -31,7 +31,10 @@ export async function startInitiators(): Promise<void> {
 }
 
 /** The lines that `aurochs volume attach` prints for a client, attached already or not. */
-export async function printedLines(agent: GuestAgent, volume: string): Promise<string[]> {
+export async function printedLines(
+  agent: Pick<GuestAgent, 'cli'>,
+  volume: string,
+): Promise<string[]> {
   const { stdout } = await agent.cli('volume', 'show', volume);
   return stdout.split('\n').map((line) => line.trim());
 }

@@ -25,6 +25,8 @@ export interface GuestOptions {
   directory: string;
   /** `plain` runs the task as the only service; `systemd` runs it as a unit of multi-user.target. */
   init?: 'plain' | 'systemd';
+  /** Shell commands that change the guest's root before its init starts. */
+  prepare?: string;
   /** The guest's /dev/vda, /dev/vdb … */
   disks?: readonly Disk[];
   memoryMib?: number;
@@ -62,11 +64,10 @@ export class Guest {
     }, timeoutMs);
     await this.#exited;
     clearTimeout(timer);
-    if (this.#end?.error === '') return;
-    const cause = this.#timedOut ? `was not done after ${timeoutMs / 1000} s` : 'died';
-    throw new Error(
-      `${this.#end?.error ?? `the guest ${cause}`}\n${this.consoleTail()}\nconsole log: ${this.consoleLog}`,
-    );
+    if (this.#end?.error === '' && !this.#timedOut) return;
+    const died = this.#timedOut ? `was not done after ${timeoutMs / 1000} s` : 'died';
+    const cause = this.#timedOut || this.#end === null ? `the guest ${died}` : this.#end.error;
+    throw new Error(`${cause}\n${this.consoleTail()}\nconsole log: ${this.consoleLog}`);
   }
 
   /** Cuts the power. What the guest has said before is delivered. */
@@ -136,6 +137,7 @@ function writeBootFile(options: GuestOptions, modules: string): string {
     NODE: process.execPath,
     TASK: task,
     RUN: run,
+    PREPARE: options.prepare ?? '',
     UNIT: unit,
   };
   const lines = Object.entries(values).map(([name, value]) => `${name}='${value}'\n`);

@@ -44,6 +44,8 @@ if [ "$INIT" = systemd ]; then
   done
   echo "$UNIT" > $units/aurochs-e2e.service
   ln -s ../aurochs-e2e.service $units/multi-user.target.wants/
+  chroot /root /bin/sh -e -c "$PREPARE"
   exec switch_root /root /lib/systemd/systemd --unit=multi-user.target
 fi
+chroot /root /bin/sh -e -c "$PREPARE"
 exec switch_root /root /bin/sh "$RUN" "$boot"

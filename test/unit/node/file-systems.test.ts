@@ -28,7 +28,7 @@ class FileHost extends ScriptedHost {
     this.calls.push([program, ...args]);
     if (program === 'mount') {
       if (this.mountFailure !== null) throw this.mountFailure;
-      this.mounted(this.inside(args.at(-1) ?? ''), '8:0', args.includes('ro') ? 'ro' : 'rw');
+      this.mounted(this.inside(args.at(-1) ?? ''), '8:0', args.includes('ro,_netdev') ? 'ro' : 'rw');
     } else if (program === 'umount') {
       if (this.umountFailure !== null) throw this.umountFailure;
       const lines = this.read('/proc/1/mountinfo').split('\n');
@@ -107,7 +107,7 @@ describe('HostFileSystems', function () {
     await mount({ options: ['noatime'] });
     assert.equal(ran('mkfs.ext4').length, 1);
     assert.deepEqual(ran('mount'), [
-      ['mount', '-t', 'ext4', '-o', 'rw,noatime', '--', DEVICE, '/srv/db'],
+      ['mount', '-t', 'ext4', '-o', 'rw,_netdev,noatime', '--', DEVICE, '/srv/db'],
     ]);
     assert.ok(machine.exists('/srv/db'));
   });
