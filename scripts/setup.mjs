@@ -60,6 +60,7 @@ export const E2E_PACKAGES = [
 export const BENCH_PACKAGES = [
   'fio',
   'libiscsi-bin',
+  'libiscsi-dev',
   'nbdkit',
   'qemu-block-extra',
   'qemu-utils',
@@ -145,7 +146,7 @@ function newestMs(paths, accept) {
 }
 
 /** Whether `output` is missing or older than one of the sources. */
-function isStale(output, sources, accept = () => true) {
+export function isStale(output, sources, accept = () => true) {
   const built = statSync(join(root, output), { throwIfNoEntry: false });
   return (
     built === undefined ||

@@ -1,6 +1,8 @@
 /** The clients that make the load, each run once and read for what it did. */
 import { execFile } from 'node:child_process';
+import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { root } from '../support/repository.js';
 
 const run = promisify(execFile);
 
@@ -23,6 +25,17 @@ export async function iscsiRead(
   const iops = [...stdout.matchAll(/iops average (\d+)/g)].at(-1)?.[1];
   if (iops === undefined) throw new Error(`iscsi-perf says no rate: ${stdout.slice(-300)}`);
   return { requests: Number(iops) * seconds, seconds };
+}
+
+/** Our own client, because the others do not tell latencies; at random offsets. */
+export async function iscsiLoad(
+  uri: string,
+  options: { command: 'read' | 'write' | 'verify'; bytes: number; depth: number; seconds: number },
+): Promise<Load> {
+  const { command, bytes, depth, seconds } = options;
+  const args = [command, `${bytes}`, `${depth}`, `${seconds}`, uri];
+  const { stdout } = await run(join(root, 'build/bench/iscsi-load'), args);
+  return JSON.parse(stdout) as Load;
 }
 
 /** qemu-img bench writes one block after the other. */
