@@ -74,7 +74,7 @@ async function composeAgent(
   const binding = loadBinding();
   const engine = new EngineHost(
     binding,
-    { loops: config.loops, ioBackend: config.ioBackend, lockMemory: process.getuid?.() === 0 },
+    { loops: config.loops, ioBackend: config.ioBackend, lockMemory: config.lockMemory },
     ({ level, component, message }) => log[level](message, { component }),
   );
   lifecycle.started('engine', () => engine.close());
