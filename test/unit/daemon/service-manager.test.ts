@@ -135,7 +135,9 @@ describe('an agent under a service manager', function () {
 
   it('says that it is ready, alive and stopping', async () => {
     const socket = scratch.file('notify');
-    const receiver = spawn('python3', ['-c', RECEIVER, socket], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const receiver = spawn('python3', ['-c', RECEIVER, socket], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
     let heard = '';
     receiver.stdout.on('data', (bytes: Buffer) => (heard += bytes.toString()));
     const agent = new AgentProcess(scratch, {

@@ -28,7 +28,11 @@ class FileHost extends ScriptedHost {
     this.calls.push([program, ...args]);
     if (program === 'mount') {
       if (this.mountFailure !== null) throw this.mountFailure;
-      this.mounted(this.inside(args.at(-1) ?? ''), '8:0', args.includes('ro,_netdev') ? 'ro' : 'rw');
+      this.mounted(
+        this.inside(args.at(-1) ?? ''),
+        '8:0',
+        args.includes('ro,_netdev') ? 'ro' : 'rw',
+      );
     } else if (program === 'umount') {
       if (this.umountFailure !== null) throw this.umountFailure;
       const lines = this.read('/proc/1/mountinfo').split('\n');

@@ -37,9 +37,9 @@ describe('the embedded store on a file', () => {
     await first.close();
     const db = new Database(path);
     const fields = ['$.device', '$.desired.device', '$.desired.removable'];
-    db.prepare(`UPDATE resource SET value = json_remove(value, ${fields.map(() => '?').join()})`).run(
-      fields,
-    );
+    db.prepare(
+      `UPDATE resource SET value = json_remove(value, ${fields.map(() => '?').join()})`,
+    ).run(fields);
     db.close();
     const second = EmbeddedStore.open(path);
     assert.deepEqual((await second.get('volume', 'db'))?.value, sampleVolume('db'));
