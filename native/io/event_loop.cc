@@ -288,7 +288,7 @@ void EventLoop::Impl::StartFileOps() {
   if (here.empty()) return;
   LoopBaton* const baton = baton_;
   if (baton != nullptr) baton->Lend();
-  for (FileOp* op = here.first(); op != nullptr; op = op->next) RunFileOp(*op);
+  RunFileOps(here.first());
   if (baton != nullptr) baton->TakeBack([this] { inbox_->Post([] {}); });
   finished_inline_.Append(here);
 }

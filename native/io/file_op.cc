@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/limits.h"
+#include "base/units.h"
 #include "io/file.h"
 
 namespace aurochs {
@@ -96,7 +97,53 @@ ErrorCode TransferByCalls(FileOp& op) {
   return op.file->WriteAt(whole, op.offset_bytes).code();
 }
 
+// Writes `first` and what follows it both in the chain and in the file by one call, as far as one
+// call goes. Returns the operation behind them.
+FileOp* WriteAdjacent(FileOp* first) {
+  const uint64_t begin_bytes = first->offset_bytes;
+  const uint64_t limit_bytes = AlignDown(begin_bytes, kWriteCallBytesMax) + kWriteCallBytesMax;
+  std::array<iovec, kIovecsMax> pieces;
+  size_t count = 0;
+  uint64_t end_bytes = begin_bytes;
+  FileOp* behind = first;
+  while (behind != nullptr && behind->kind == FileOp::Kind::kWrite && behind->file == first->file &&
+         behind->offset_bytes == end_bytes && behind->length_bytes <= limit_bytes - end_bytes &&
+         behind->iov.size() <= pieces.size() - count) {
+    std::copy(behind->iov.begin(), behind->iov.end(), pieces.begin() + static_cast<long>(count));
+    count += behind->iov.size();
+    end_bytes += behind->length_bytes;
+    behind = behind->next;
+  }
+  if (behind == first || behind == first->next) {
+    RunFileOp(*first);
+    return first->next;
+  }
+  const ssize_t written = ::pwritev(first->file->fd(), pieces.data(), static_cast<int>(count),
+                                    static_cast<off_t>(begin_bytes));
+  const bool all = written >= 0 && static_cast<uint64_t>(written) == end_bytes - begin_bytes;
+  for (FileOp* op = first; op != behind; op = op->next) {
+    if (all) {
+      op->done_bytes = op->length_bytes;
+      op->result = ErrorCode::kOk;
+    } else {
+      RunFileOp(*op);  // Once more and by itself, so that each has the answer that it is due.
+    }
+  }
+  return behind;
+}
+
 }  // namespace
+
+void RunFileOps(FileOp* first) {
+  for (FileOp* op = first; op != nullptr;) {
+    if (op->kind == FileOp::Kind::kWrite && op->file->fd() >= 0) {
+      op = WriteAdjacent(op);
+    } else {
+      RunFileOp(*op);
+      op = op->next;
+    }
+  }
+}
 
 void RunFileOp(FileOp& op) {
   switch (op.kind) {

@@ -31,7 +31,7 @@ bool Never(const Item&, const Item&) {
 }
 
 void RunOps(FileOp* first, FileOp* last) {
-  for (FileOp* op = first; op != nullptr; op = op->next) RunFileOp(*op);
+  RunFileOps(first);
   first->inbox->Finish(FileOpList(first, last));
 }
 

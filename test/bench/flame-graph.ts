@@ -29,7 +29,8 @@ export function foldStacks(script: string): Stacks {
     const [thread = '', ...lines] = sample.split('\n').filter((line) => line.trim() !== '');
     const stack = lines.flatMap((line) => {
       const match = /^\s*[0-9a-f]+ (.+) \((.*)\)$/.exec(line);
-      return match === null ? [] : [{ name: nameOf(match[1] ?? ''), dso: match[2] ?? '' }];
+      if (match === null || match[1] === '[unknown]') return [];
+      return [{ name: nameOf(match[1] ?? ''), dso: match[2] ?? '' }];
     });
     if (stack.length === 0) continue;
     const frames = [{ name: thread.trim(), dso: '' }, ...stack.reverse()];

@@ -1,6 +1,8 @@
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <atomic>
+#include <csignal>
 #include <cstring>
 #include <functional>
 #include <memory>
@@ -106,6 +108,44 @@ TEST_P(FileOpTest, ReadsBackLongWritesThatTheFileTakesInPieces) {
   RunOps({&read, &read_second});
   EXPECT_EQ(read.Bytes(), first.Bytes());
   EXPECT_EQ(read_second.Bytes(), second.Bytes());
+}
+
+TEST_P(FileOpTest, WritesThatLieNextToEachOtherKeepTheirPlacesAndTheirOrder) {
+  constexpr uint64_t kStart = 28 * kKiB;  // so that they reach past what one call writes
+  Op first(FileOp::Kind::kWrite, *file_, kStart, {4096}, '1');
+  Op second(FileOp::Kind::kWrite, *file_, kStart + 4096, {512, 3584}, '2');
+  Op third(FileOp::Kind::kWrite, *file_, kStart + 8192, {8192}, '3');
+  Op over_second(FileOp::Kind::kWrite, *file_, kStart + 4096, {4096}, '4');
+  Op before(FileOp::Kind::kWrite, *file_, kStart - 4096, {4096}, '0');
+  RunOps({&first, &second, &third, &over_second, &before});
+  for (const Op* op : {&first, &second, &third, &over_second, &before}) {
+    EXPECT_EQ(op->code, ErrorCode::kOk);
+  }
+  Op read(FileOp::Kind::kRead, *file_, kStart - 4096, {5 * 4096}, '?');
+  RunOps({&read});
+  EXPECT_EQ(read.Bytes(), std::string(4096, '0') + std::string(4096, '1') + std::string(4096, '4') +
+                              std::string(8192, '3'));
+}
+
+// The limit of the process's files stands for a disk that is full.
+TEST_P(FileOpTest, OfWritesThatLieNextToEachOtherOnlyThoseFailThatDoNotFit) {
+  const auto no_signal = ::signal(SIGXFSZ, SIG_IGN);
+  rlimit before;
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
+  const rlimit limit{6144, before.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &limit), 0);
+  Op fits(FileOp::Kind::kWrite, *file_, 0, {4096}, '1');
+  Op crosses(FileOp::Kind::kWrite, *file_, 4096, {4096}, '2');
+  Op beyond(FileOp::Kind::kWrite, *file_, 8192, {4096}, '3');
+  RunOps({&fits, &crosses, &beyond});
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &before), 0);
+  ::signal(SIGXFSZ, no_signal);
+  EXPECT_EQ(fits.code, ErrorCode::kOk);
+  EXPECT_NE(crosses.code, ErrorCode::kOk);
+  EXPECT_NE(beyond.code, ErrorCode::kOk);
+  Op read(FileOp::Kind::kRead, *file_, 0, {4096}, '?');
+  RunOps({&read});
+  EXPECT_EQ(read.Bytes(), std::string(4096, '1'));
 }
 
 TEST_P(FileOpTest, ReadsZerosPastTheEndOfTheFile) {
