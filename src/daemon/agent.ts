@@ -41,6 +41,8 @@ import { readVersion } from './version.js';
 const PRIVATE_UMASK = 0o077;
 /** A volume that takes longer must not keep the others from being served. */
 const OPEN_BEFORE_LISTENING_MS = 1_000;
+/** Nor must a device keep the API from telling what is wrong with it. */
+const DEVICES_BEFORE_API_MS = 1_000;
 
 export interface Agent {
   listen: ListenAddresses;
@@ -84,7 +86,9 @@ async function composeAgent(
   // that does not know its target, which it may give up on.
   await services.controller.settled(OPEN_BEFORE_LISTENING_MS);
   await listenAll(engine, config, listen);
+  // Devices next: somebody's I/O waits for them, and loading the API takes longer than making them.
   await services.controller.listening();
+  await services.controller.settled(DEVICES_BEFORE_API_MS);
 
   const { volumes, disks } = services;
   const { dataDir, apiSocket } = config;
