@@ -6,13 +6,16 @@ import { MODULE_ABSENT_HINT, type ModuleName, moduleState } from './kernel-modul
 import type { Machine } from './machine.js';
 import { isVendorBlacklisted, MULTIPATH_HINT, multipathdRuns } from './multipath.js';
 
-const MODULE_MEANINGS: Record<ModuleName, string> = {
+/** sd_mod is left out: every kernel with SCSI has it, and it is loaded when it is needed. */
+type CheckedModule = Exclude<ModuleName, 'sd_mod'>;
+
+const MODULE_MEANINGS: Record<CheckedModule, string> = {
   iscsi_tcp:
     'This machine cannot log in to a volume over iSCSI (qemu and other programs still can).',
   nbd: 'This machine cannot attach a volume as /dev/nbdN (qemu and libnbd still can).',
 };
 
-export async function checkKernelModule(machine: Machine, module: ModuleName): Promise<Finding> {
+export async function checkKernelModule(machine: Machine, module: CheckedModule): Promise<Finding> {
   const check = `module-${module.replace('_', '-')}`;
   const state = await moduleState(machine, module);
   if (state === 'loaded') {

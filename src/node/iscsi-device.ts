@@ -78,6 +78,7 @@ export class IscsiDevices implements DeviceKind {
       throw new AurochsError(obstacle.code, message, obstacle.hint);
     }
     await ensureModule(this.machine, this.host, 'iscsi_tcp');
+    await ensureModule(this.machine, this.host, 'sd_mod'); // udev loads it too, where there is one.
     const portal = await connectAddress(request.from.address);
     const existing = await this.#existing(request.volume, portal);
     if (existing !== null) {
@@ -184,7 +185,7 @@ export class IscsiDevices implements DeviceKind {
     throw new AurochsError(
       'UNAVAILABLE',
       `${session.target}: logged in, but no disk (LUN ${LUN}) appeared within ${DEVICE_APPEARS_DEADLINE_MS / 1000} s`,
-      'Does the kernel have SCSI disks (modprobe sd_mod)? See the end of dmesg.',
+      'Is udev or devtmpfs there? See the end of dmesg and the log of the agent.',
     );
   }
 

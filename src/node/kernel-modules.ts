@@ -3,7 +3,7 @@ import { AurochsError } from '../core/errors.js';
 import { CommandError, type CommandRunner } from './command.js';
 import type { Machine } from './machine.js';
 
-export type ModuleName = 'iscsi_tcp' | 'nbd';
+export type ModuleName = 'iscsi_tcp' | 'nbd' | 'sd_mod';
 export type ModuleState = 'loaded' | 'built in' | 'loadable' | 'absent';
 
 export const MODULE_ABSENT_HINT =

@@ -2,7 +2,8 @@
  * Attributes of the kernel below /sys. What it lists may be gone by the time it is read: that is an answer
  * (null, or nothing in the list), not an error.
  */
-import { access, readdir, readFile, readlink, writeFile } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { access, open, readdir, readFile, readlink } from 'node:fs/promises';
 
 import { AurochsError } from '../core/errors.js';
 import type { Host } from './host-namespaces.js';
@@ -39,7 +40,13 @@ export class Sysfs {
 
   async write(path: string, value: string): Promise<void> {
     try {
-      await writeFile(this.host.path(path), value, { flag: 'r+' });
+      // Neither created nor read: some attributes may only be written.
+      const handle = await open(this.host.path(path), constants.O_WRONLY);
+      try {
+        await handle.write(value);
+      } finally {
+        await handle.close();
+      }
     } catch (error) {
       throw new AurochsError(
         'IO',

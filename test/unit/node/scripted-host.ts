@@ -47,6 +47,7 @@ export class ScriptedHost implements CommandRunner, KernelNbd {
     this.write('/proc/1/mountinfo', '');
     this.write('/sys/module/iscsi_tcp/refcnt', '0');
     this.write('/sys/module/nbd/refcnt', '0');
+    this.write('/sys/module/sd_mod/refcnt', '0');
     this.write('/sys/class/scsi_host/host2/scan', '');
     this.write(`/lib/modules/${release()}/modules.dep`, '');
     for (const folder of ['/sys/block', '/dev', '/run/lock', '/etc/iscsi/nodes']) {
