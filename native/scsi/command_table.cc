@@ -78,8 +78,10 @@ constexpr CommandSpec kCommands[] = {
      kReadBlocks, {}, kReads, kMedium, Blocks6(), &Unit::Read},
     {op::kWrite6, kNoAction, "WRITE(6)",
      kWriteBlocks, {}, kWrites, kChangesMedium, Blocks6(), &Unit::Write},
+    // Bits 7 to 5 of byte 1 were the LUN until SCSI-2. Linux writes it there while it does not know
+    // the unit's version: in the first INQUIRY to a LUN that it is told to look for.
     {op::kInquiry, kNoAction, "INQUIRY",
-     kAllocation, {3, 2}, kAlways, kKeepsAttention, {0x01, 0xff, 0xff, 0xff}, &Unit::Inquiry},
+     kAllocation, {3, 2}, kAlways, kKeepsAttention, {0xe1, 0xff, 0xff, 0xff}, &Unit::Inquiry},
     {op::kModeSelect6, kNoAction, "MODE SELECT(6)",
      kParameterList, {4, 1}, kWrites, 0, {0x10, 0, 0, 0xff}, &Unit::ModeSelect},
     {op::kReserve6, kNoAction, "RESERVE(6)",

@@ -71,6 +71,11 @@ TEST_F(Inquiry, CutsItsDataAtTheAllocationLength) {
   EXPECT_EQ(sent->untruncated(), 36u);
 }
 
+// Linux does so when it is told to look for one LUN: echo "0 0 1" > /sys/class/scsi_host/hostN/scan
+TEST_F(Inquiry, TakesALunInItsCommandAsScsi2HadIt) {
+  EXPECT_EQ(initiator.Get(MakeCdb({opcode::kInquiry, 1 << 5, 0, 0, 36})).size(), 36u);
+}
+
 TEST_F(Inquiry, RefusesAPageCodeWithoutEvpdAndPagesThatAreNotThere) {
   EXPECT_EQ(initiator.Do(MakeCdb({opcode::kInquiry, 0, 0x80, 0, 255})), "5/24/00");
   EXPECT_EQ(initiator.Do(MakeCdb({opcode::kInquiry, 1, 0xb3, 0, 255})), "5/24/00");
