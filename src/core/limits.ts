@@ -62,8 +62,15 @@ export const LISTENERS_MAX = 16;
  * written. An hour is long enough for a person to see and repair an agent that does not start.
  */
 export const DEVICE_OUTAGE_S_MAX = 3600;
-/** How long one request may take while the connection lives; a disk below may stall that long. */
-export const DEVICE_REQUEST_TIMEOUT_S = 180;
+/** How long one SCSI request may take while the session lives; a disk below may stall that long. */
+export const SCSI_REQUEST_TIMEOUT_S = 180;
+/**
+ * The kernel's NBD client sends what was in flight on a dead connection again only when each request has waited this
+ * long (and up to a second more), however soon it is given a new connection. So this is how long an agent's
+ * restart holds up an application at least. On a disk that stalls for longer a connection dies although the agent lives:
+ * it gets a new one as soon as the agent has finished what came over the old one, and the requests are sent again.
+ */
+export const NBD_REQUEST_TIMEOUT_S = 3;
 export const ISCSI_LOGIN_TIMEOUT_S = 10; // One attempt; our portal answers in milliseconds.
 export const ISCSI_LOGIN_ATTEMPTS_MAX = 2; // At the first login; a broken session tries for DEVICE_OUTAGE_S_MAX.
 export const ISCSI_NOOP_INTERVAL_S = 5; // A portal that answers nothing, not even NOPs, is noticed
@@ -75,7 +82,11 @@ export const ISCSIADM_LOCK_TIMEOUT_S = 45; // For the call of another process; l
 export const DEVICE_APPEARS_DEADLINE_MS = 15_000; // After the login; udev of a busy machine takes seconds.
 export const DEVICE_GONE_DEADLINE_MS = 15_000; // The kernel flushes it first.
 export const SESSION_RECOVERY_DEADLINE_MS = 30_000; // iscsid logs in again every few seconds.
-export const NBD_CONNECTIONS = 4; // Each has its own thread of the kernel; more gain nothing on loopback.
+/**
+ * One: a request that is sent again must not meet itself. Over a second connection, which lives, the kernel would
+ * send it while the first copy may still be on its way to the disk, and that copy could land on newer data (W4).
+ */
+export const NBD_CONNECTIONS = 1;
 export const FREEZE_DEADLINE_MS = 30_000; // A file system writes its dirty pages before it is still.
 export const FREEZE_WATCHDOG_S = 10; // Longest stillness: a snapshot takes milliseconds, applications hang.
 export const FORMAT_TIMEOUT_MS = 600_000; // mkfs of the largest volume writes some GiB of metadata.

@@ -4,7 +4,7 @@ import { KeyedMutex } from '../core/keyed-mutex.js';
 import {
   DEVICE_APPEARS_DEADLINE_MS,
   DEVICE_GONE_DEADLINE_MS,
-  DEVICE_REQUEST_TIMEOUT_S,
+  SCSI_REQUEST_TIMEOUT_S,
   SESSION_RECOVERY_DEADLINE_MS,
 } from '../core/limits.js';
 import type { Logger } from '../core/logger.js';
@@ -156,7 +156,7 @@ export class IscsiDevices implements DeviceKind {
     const holders = await this.blocks.holders(name);
     await refuseMultipath(request.volume, name, holders, this.machine, this.host);
     const timeout = `/sys/block/${name}/device/timeout`;
-    await this.blocks.sysfs.write(timeout, String(DEVICE_REQUEST_TIMEOUT_S));
+    await this.blocks.sysfs.write(timeout, String(SCSI_REQUEST_TIMEOUT_S));
     return name;
   }
 

@@ -1,13 +1,12 @@
 /** Volumes as NBD disks: through the kernel's own client, over netlink. */
-import { cpus } from 'node:os';
 
 import { AurochsError, hasCode } from '../core/errors.js';
 import {
   DEVICE_APPEARS_DEADLINE_MS,
   DEVICE_GONE_DEADLINE_MS,
   DEVICE_OUTAGE_S_MAX,
-  DEVICE_REQUEST_TIMEOUT_S,
   NBD_CONNECTIONS,
+  NBD_REQUEST_TIMEOUT_S,
   SESSION_RECOVERY_DEADLINE_MS,
 } from '../core/limits.js';
 import type { Logger } from '../core/logger.js';
@@ -183,8 +182,8 @@ async function connectOptions(request: DeviceRequest): Promise<KernelNbdOptions>
   return {
     address: from.address.startsWith('unix:') ? from.address : await connectAddress(from.address),
     exportName: from.name,
-    connections: Math.min(NBD_CONNECTIONS, cpus().length),
-    requestTimeoutS: DEVICE_REQUEST_TIMEOUT_S,
+    connections: NBD_CONNECTIONS,
+    requestTimeoutS: NBD_REQUEST_TIMEOUT_S,
     deadConnectionTimeoutS: DEVICE_OUTAGE_S_MAX,
     identifier: backendIdentifier(volume, serial),
   };
