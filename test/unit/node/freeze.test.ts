@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 
@@ -19,7 +20,9 @@ case $1 in
 esac
 `;
 
-describe('freezing', () => {
+describe('freezing', function () {
+  this.timeout(20_000); // Starting Node takes seconds on a busy machine.
+
   const host = new Host(new SystemCommandRunner());
   const path = process.env['PATH'];
   let scratch: Scratch;
@@ -78,9 +81,12 @@ describe('freezing', () => {
       const { freezeAll } = await import('${root}/dist/src/node/freeze.js');
       const { Host } = await import('${root}/dist/src/node/host-namespaces.js');
       await freezeAll(new Host({}), 'db', ['/mnt/a']);
-      process.kill(process.pid, 'SIGKILL');`;
-    spawn(process.execPath, ['--input-type=module', '-e', program], { stdio: 'inherit' });
-    while (!isFrozen('a')) await delay(10);
+      console.log('frozen');`;
+    const args = ['--input-type=module', '-e', program];
+    const agent = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+    await once(agent.stdout, 'data'); // It lives on: it waits for the freezer.
+    assert(isFrozen('a'));
+    agent.kill('SIGKILL');
     await thawed('a');
   });
 });
