@@ -2,7 +2,7 @@
  * The agent's REST API over its UNIX socket, one method a request. What the agent refuses comes back
  * as the AurochsError that it sent; an agent that does not answer is UNAVAILABLE.
  */
-import { type Dispatcher, Pool, errors } from 'undici';
+import type { Dispatcher, Pool } from 'undici';
 
 import { AurochsError, ERROR_CODES, type ErrorCode } from '../core/errors.js';
 import { readEvents } from './event-reader.js';
@@ -29,18 +29,12 @@ type Method = 'GET' | 'POST' | 'DELETE';
 export class ApiClient {
   readonly socketPath: string;
   readonly #answerTimeoutMs: number;
-  readonly #pool: Pool;
+  #pool: Promise<Pool> | null = null;
 
   /** Does not connect before the first request. */
   constructor(options: ApiClientOptions) {
     this.socketPath = options.socketPath;
     this.#answerTimeoutMs = options.answerTimeoutMs ?? ANSWER_TIMEOUT_MS;
-    this.#pool = new Pool('http://localhost', {
-      connections: CONNECTIONS_MAX,
-      socketPath: options.socketPath,
-      connectTimeout: CONNECT_TIMEOUT_MS,
-      maxResponseSize: ANSWER_BYTES_MAX,
-    });
   }
 
   health(): Promise<api.HealthBody> {
@@ -161,8 +155,19 @@ export class ApiClient {
   }
 
   /** Ends the connections at once, also under an event stream. */
-  close(): Promise<void> {
-    return this.#pool.destroy();
+  async close(): Promise<void> {
+    await (await this.#pool)?.destroy();
+  }
+
+  /** Loaded with the first request: it takes as long as all else that a command line needs. */
+  async #connections(): Promise<Pool> {
+    const { Pool } = await import('undici');
+    return new Pool('http://localhost', {
+      connections: CONNECTIONS_MAX,
+      socketPath: this.socketPath,
+      connectTimeout: CONNECT_TIMEOUT_MS,
+      maxResponseSize: ANSWER_BYTES_MAX,
+    });
   }
 
   async #list<T>(path: string): Promise<T[]> {
@@ -191,7 +196,9 @@ export class ApiClient {
     let answer: Dispatcher.ResponseData;
     try {
       const headersTimeout = this.#answerTimeoutMs;
-      answer = await this.#pool.request({ headersTimeout, ...options, method, path });
+      this.#pool ??= this.#connections();
+      const pool = await this.#pool;
+      answer = await pool.request({ headersTimeout, ...options, method, path });
       if (answer.statusCode < 400) return answer;
       throw refusal(answer.statusCode, await answer.body.text());
     } catch (error) {
@@ -211,11 +218,11 @@ export class ApiClient {
       const message = `no agent answers at ${this.socketPath}`;
       return new AurochsError('UNAVAILABLE', message, START_HINT, cause);
     }
-    if (error instanceof errors.HeadersTimeoutError || error instanceof errors.BodyTimeoutError) {
+    if (code === 'UND_ERR_HEADERS_TIMEOUT' || code === 'UND_ERR_BODY_TIMEOUT') {
       const message = `the agent at ${this.socketPath} did not answer in time`;
       return new AurochsError('UNAVAILABLE', message, 'See its log for what it waits for.', cause);
     }
-    if (error instanceof SyntaxError || error instanceof errors.HTTPParserError) {
+    if (error instanceof SyntaxError || (error as Error).name === 'HTTPParserError') {
       const message = `what answers at ${this.socketPath} is not an agent`;
       return new AurochsError('UNAVAILABLE', message, START_HINT, cause);
     }

@@ -3,7 +3,6 @@ import { AurochsError } from '../../core/errors.js';
 import { SNAPSHOT, VOLUME, YES } from '../arguments.js';
 import { command } from '../command.js';
 import { confirm } from '../confirm.js';
-import { mergeProgress } from '../merge-progress.js';
 import type { Terminal } from '../terminal.js';
 
 export const snapshotRm = command({
@@ -45,6 +44,7 @@ async function removeAndWait(
   const listening = new AbortController();
   const events = await api.events(listening.signal);
   await api.deleteSnapshot(volume, id);
+  const { mergeProgress } = await import('../merge-progress.js'); // Its library is slow to load.
   const progress = mergeProgress(terminal, name);
   try {
     for await (const event of events) {
