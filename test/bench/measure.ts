@@ -45,7 +45,8 @@ async function loadAll(workload: Workload, subject: Subject, seconds: number): P
 
 async function measure(workload: Workload, subject: Subject, seconds: number): Promise<Sample> {
   const before = processorTimeUs(subject.server.pid);
-  const load = await loadAll(workload, subject, seconds);
+  const end = subject.besides?.();
+  const load = await loadAll(workload, subject, seconds).finally(end);
   const used = processorTimeUs(subject.server.pid) - before;
   const sample: Sample = {
     perSecond: load.requests / load.seconds,

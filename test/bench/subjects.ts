@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { root } from '../support/repository.js';
+import { disturb } from './hostile-clients.js';
 import { type Server, startServer } from './processes.js';
 import { type Field } from './workloads.js';
 
@@ -16,6 +17,8 @@ export interface Subject {
   server: Server;
   /** One client runs on each. */
   uris: string[];
+  /** What goes on besides, until the returned function is called. */
+  besides?: () => () => void;
 }
 
 /** For each field ours first and the peer last. */
@@ -83,6 +86,19 @@ export async function startSubjects(scratch: string, started: Server[]): Promise
     volumes: [
       { name: 'two volumes, two loops', server: ours, uris: ['file', 'second'].map(ourIscsi) },
       { name: 'one volume', server: ours, uris: [ourIscsi('file')] },
+    ],
+    chain: [
+      { name: '1,000 snapshots', server: ours, uris: [ourNbd('chain')] },
+      { name: 'one snapshot', server: ours, uris: [ourNbd('single')] },
+    ],
+    hostile: [
+      {
+        name: 'among hostile clients',
+        server: ours,
+        uris: [ourIscsi('file')],
+        besides: () => disturb(OUR_PORTAL, { path: ourSocket }, 'second'),
+      },
+      { name: 'alone', server: ours, uris: [ourIscsi('file')] },
     ],
   };
 }

@@ -2,7 +2,7 @@
 import { type Load, fioNbd, iscsiLoad, iscsiRead, qemuWrite } from './clients.js';
 
 /** Which servers a workload runs against. */
-export type Field = 'iscsi' | 'nbd' | 'volumes';
+export type Field = 'iscsi' | 'nbd' | 'volumes' | 'chain' | 'hostile';
 
 export interface Workload {
   name: string;
@@ -111,5 +111,17 @@ export const WORKLOADS: Workload[] = [
     field: 'volumes',
     rateGoals: [1.6],
     load: latency('verify', 1024 ** 2, 4),
+  },
+  {
+    name: 'NBD 4 KiB random read, depth 32, through a chain',
+    field: 'chain',
+    rateGoals: [0.5],
+    load: nbd(false, 32, 1),
+  },
+  {
+    name: 'iSCSI 4 KiB random read, depth 32, not alone',
+    field: 'hostile',
+    rateGoals: [0.8],
+    load: iscsi(8, 32),
   },
 ];

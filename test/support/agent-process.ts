@@ -20,6 +20,10 @@ export interface AgentProcessOptions {
   args?: readonly string[];
   /** For Node itself: "--inspect=127.0.0.1:0". */
   nodeArgs?: readonly string[];
+  /** Starts Node: "ip", "netns", "exec", "a". */
+  launcher?: readonly string[];
+  /** Where it serves iSCSI, in place of a free port of the loopback address. */
+  iscsiPortal?: string;
   /** For a machine that is slower than most. */
   readyTimeoutMs?: number;
   pollMs?: number;
@@ -52,7 +56,7 @@ export class AgentProcess {
       '--run-dir',
       `${this.dataDirectory}.run`,
       '--iscsi-portal',
-      '127.0.0.1:0',
+      this.options.iscsiPortal ?? '127.0.0.1:0',
       '--nbd-listen',
       `unix:${this.nbdSocket}`,
       '--api-socket',
@@ -78,9 +82,13 @@ export class AgentProcess {
 
   /** Starts the process and does not wait until it serves. */
   launch(): void {
-    const args = [...(this.options.nodeArgs ?? []), CLI, 'agent', ...this.flags];
+    const { launcher = [], nodeArgs = [] } = this.options;
+    const program = [...launcher, process.execPath, ...nodeArgs, CLI, 'agent', ...this.flags];
     const env = { ...process.env, ...this.options.env };
-    const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'], env });
+    const child = spawn(program[0] ?? '', program.slice(1), {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env,
+    });
     for (const stream of [child.stdout, child.stderr]) {
       stream.on('data', (bytes: Buffer) => (this.#log += bytes.toString()));
     }

@@ -39,16 +39,17 @@ function allSpecs(): Spec[] {
 }
 
 async function runInGuest({ name, module }: Spec, directory: string): Promise<Totals> {
+  const say = (line: string): void => console.log(`${name}: ${line}`);
   const totals: Totals = { passed: 0, failed: 0, skipped: 0 };
   const started = performance.now();
   const onMessage = (message: GuestMessage): void => {
-    if (message.type === 'booted') console.log(`  booted in ${secondsSince(started)} s`);
-    if (message.type === 'note') console.log(`      ${message.text}`);
+    if (message.type === 'booted') say(`booted in ${secondsSince(started)} s`);
+    if (message.type === 'note') say(`    ${message.text}`);
     if (message.type !== 'test') return;
     totals[message.state] += 1;
     const sign = { passed: '✔', failed: '✖', skipped: '-' }[message.state];
-    console.log(`  ${sign} ${message.title} (${(message.ms / 1000).toFixed(1)} s)`);
-    if (message.error !== '') console.log(message.error.replace(/^/gm, '      '));
+    say(`${sign} ${message.title} (${(message.ms / 1000).toFixed(1)} s)`);
+    if (message.error !== '') say(message.error.replace(/^/gm, '      '));
   };
   const image = join(directory, 'disk.img');
   createImage(image, DISK_BYTES);
@@ -61,10 +62,10 @@ async function runInGuest({ name, module }: Spec, directory: string): Promise<To
   });
   try {
     await guest.ended();
-    if (totals.failed > 0) console.log(`  console log: ${guest.consoleLog}`);
+    if (totals.failed > 0) say(`console log: ${guest.consoleLog}`);
   } catch (error) {
     totals.failed += 1;
-    console.log(`  ✖ ${error instanceof Error ? error.message : String(error)}`);
+    say(`✖ ${error instanceof Error ? error.message : String(error)}`);
   }
   return totals;
 }
@@ -84,6 +85,19 @@ async function runOnHost({ module }: Spec): Promise<Totals> {
   };
 }
 
+async function runSpec(spec: Spec): Promise<Totals> {
+  console.log(`${spec.name} …`);
+  const started = performance.now();
+  const directory = runDirectory(spec.name);
+  rmSync(directory, { recursive: true, force: true });
+  mkdirSync(directory, { recursive: true });
+  const totals = spec.kind === 'guest' ? await runInGuest(spec, directory) : await runOnHost(spec);
+  if (totals.failed === 0) rmSync(directory, { recursive: true });
+  const result = `${totals.passed} passed, ${totals.failed} failed`;
+  console.log(`${spec.name}: ${result} in ${secondsSince(started)} s`);
+  return totals;
+}
+
 function secondsSince(started: number): string {
   return ((performance.now() - started) / 1000).toFixed(1);
 }
@@ -98,20 +112,20 @@ async function main(wanted: readonly string[]): Promise<void> {
     return;
   }
   ensureKernel();
+  const chosen = specs.filter(({ name }) => wanted.length === 0 || wanted.includes(name));
   const sum: Totals = { passed: 0, failed: 0, skipped: 0 };
-  for (const spec of specs.filter(({ name }) => wanted.length === 0 || wanted.includes(name))) {
-    console.log(`${spec.name} …`);
-    const started = performance.now();
-    const directory = runDirectory(spec.name);
-    rmSync(directory, { recursive: true, force: true });
-    mkdirSync(directory, { recursive: true });
-    const totals =
-      spec.kind === 'guest' ? await runInGuest(spec, directory) : await runOnHost(spec);
-    if (totals.failed === 0) rmSync(directory, { recursive: true });
-    const result = `${totals.passed} passed, ${totals.failed} failed`;
-    console.log(`${spec.name}: ${result} in ${secondsSince(started)} s`);
-    for (const key of ['passed', 'failed', 'skipped'] as const) sum[key] += totals[key];
-  }
+  const runNext = async (queue: Spec[]): Promise<void> => {
+    for (let spec = queue.shift(); spec !== undefined; spec = queue.shift()) {
+      const totals = await runSpec(spec);
+      for (const key of ['passed', 'failed', 'skipped'] as const) sum[key] += totals[key];
+    }
+  };
+  // Two at once: a guest seldom keeps more than one processor busy.
+  await Promise.all(
+    (['host', 'guest'] as const).map((kind) =>
+      runNext(chosen.filter((spec) => spec.kind === kind)),
+    ),
+  );
   const file = process.env['AUROCHS_MOCHA_TOTALS'];
   if (file !== undefined) writeFileSync(file, JSON.stringify(sum));
   process.exitCode = sum.failed === 0 ? 0 : 1;
