@@ -56,7 +56,7 @@ void PrepareForMemoryPressure(bool lock_memory) {
         "the threads of the data path are no I/O flushers: " + flusher.message());
   }
   if (!lock_memory) return;
-  const Status locked = LockMemory();
+  const Status locked = LockProgram();
   if (!locked.ok()) Log(LogLevel::kWarn, "host", locked.message());
 }
 

@@ -35,7 +35,7 @@ namespace aurochs {
 struct HostOptions {
   uint32_t loops = 1;                         // 1 to kHostLoopsMax
   std::optional<EventLoop::Backend> backend;  // default: io_uring where the kernel allows it
-  bool lock_memory = false;                   // LockMemory; without it the host goes on
+  bool lock_memory = false;                   // LockProgram; without it the host goes on
 };
 
 class NativeHost {

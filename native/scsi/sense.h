@@ -64,6 +64,7 @@ enum class Asc : uint16_t {
   kSanitizeCommandFailed = 0x3103,
   kSavingParametersNotSupported = 0x3900,
   kMediumNotPresent = 0x3a00,
+  kLogicalUnitFailure = 0x3e01,
   kInquiryDataHasChanged = 0x3f03,
   kInternalTargetFailure = 0x4400,
   kMediumRemovalPrevented = 0x5302,

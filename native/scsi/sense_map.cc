@@ -21,9 +21,11 @@ Sense SenseFor(ErrorCode code, bool writing) {
       return {SenseKey::kNotReady, Asc::kLunNotAccessiblePortUnavailable};
     case ErrorCode::kAborted: return {SenseKey::kAbortedCommand, Asc::kNone};
     case ErrorCode::kLimitExceeded: return {SenseKey::kAbortedCommand, Asc::kInsufficientResources};
-    case ErrorCode::kIo:
     case ErrorCode::kCorruption:
       return {SenseKey::kMediumError, writing ? Asc::kWriteError : Asc::kUnrecoveredReadError};
+    // Linux makes ENODATA of an unrecovered read error; programs know EIO, which it makes of this.
+    case ErrorCode::kIo:
+      return {SenseKey::kMediumError, writing ? Asc::kWriteError : Asc::kLogicalUnitFailure};
     // Nothing that an initiator asks for ends like this: something of ours is broken.
     case ErrorCode::kNotFound:
     case ErrorCode::kAlreadyExists:

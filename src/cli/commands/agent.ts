@@ -71,7 +71,7 @@ export const agent = command({
     },
     'lock-memory': {
       type: 'boolean',
-      describe: 'Keep the data path in memory, for volumes that this machine mounts itself (root)',
+      describe: 'Keep the program in memory, for volumes that this machine mounts itself (root)',
     },
     'api-socket-group': {
       type: 'string',

@@ -54,7 +54,7 @@ TEST_F(LogicalUnitTest, TranslatesEveryErrorOfTheDevice) {
       {ErrorCode::kStaleEpoch, "2/04/0c", "2/04/0c"},
       {ErrorCode::kMiscompare, "e/1d/00", "e/1d/00"},
       {ErrorCode::kCorruption, "3/11/00", "3/0c/00"},
-      {ErrorCode::kIo, "3/11/00", "3/0c/00"},
+      {ErrorCode::kIo, "3/3e/01", "3/0c/00"},
   };
   test::Initiator initiator(*unit);
   for (const Expected& expected : table) {
