@@ -10,9 +10,9 @@ namespace aurochs {
 
 // Locks what is mapped of files (program and libraries), each page once it is touched, until the
 // process ends. Not what it has allocated: V8 gives pages of its heap back with MADV_DONTNEED,
-// which the kernel refuses for locked ones, and V8 ends the process for that. The systemd unit keeps
-// allocated memory out of swap (MemorySwapMax=0). A failure changes nothing that matters, and its
-// message names the limit.
+// which the kernel refuses for locked ones, and V8 ends the process for that. The systemd unit
+// keeps allocated memory out of swap (MemorySwapMax=0). A failure changes nothing that matters, and
+// its message names the limit.
 Status LockProgram();
 
 }  // namespace aurochs
