@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import {
   existsSync,
   mkdirSync,
@@ -7,6 +8,7 @@ import {
   statfsSync,
   writeFileSync,
 } from 'node:fs';
+import { type NetConnectOpts, connect } from 'node:net';
 import { basename } from 'node:path';
 
 import type { DeviceBody, Frontend, VolumeBody } from '../../src/api/types.js';
@@ -18,12 +20,35 @@ import { note } from './support/messages.js';
 
 const MIB = 1024 * 1024;
 const KILLS = 20;
-const PAUSE_MS_MAX = 5_000;
+const TREE = 'node_modules/mocha';
+/**
+ * From the moment at which the agent listens again until a write is answered. How long the agent takes until then
+ * says nothing here, where its start is emulated and takes fifteen times as long; on a real processor it is
+ * under a second (test/integration/crash.test.ts).
+ */
+const RETURN_MS_MAX = 5_000;
 /** Of undisturbed load between two kills. */
 const WRITES_BETWEEN_KILLS = 100;
 const LOAD_BYTES = 32 * MIB;
 const LOAD_REST_US = 20_000;
 const KILLS_TIMEOUT_MS = 1_200_000;
+
+/** True when somebody accepts connections there, else undefined. */
+async function listens(address: NetConnectOpts): Promise<true | undefined> {
+  const socket = connect(address);
+  try {
+    await once(socket, 'connect');
+    return true;
+  } catch {
+    return undefined;
+  } finally {
+    socket.destroy();
+  }
+}
+
+function firstAfter(times: readonly number[], begin: number): number | undefined {
+  return times.find((time) => time >= begin);
+}
 
 describe('a volume as a device of this machine', () => {
   const agent = new GuestAgent();
@@ -44,6 +69,10 @@ describe('a volume as a device of this machine', () => {
     const { device } = JSON.parse(await cli('volume', 'show', volume, '-o', 'json')) as VolumeBody;
     assert.ok(device !== null);
     return device;
+  }
+
+  async function allocatedBytes(volume: string): Promise<number> {
+    return Number((await agent.api.volume(volume)).allocatedBytes);
   }
 
   function nothingIsLeft(volume: string): void {
@@ -92,6 +121,14 @@ describe('a volume as a device of this machine', () => {
         assert.match(detach.stderr, new RegExp(mountPoint));
       });
 
+      it('holds a real tree, whole after it was unmounted, checked and mounted again', async () => {
+        await run('cp', '-a', TREE, `${mountPoint}/tree`);
+        await cli('volume', 'unmount', name);
+        await expectClean(`/dev/aurochs/${name}`);
+        await cli('volume', 'mount', name, mountPoint);
+        await run('diff', '-r', TREE, `${mountPoint}/tree`);
+      });
+
       it(`goes on after each of ${KILLS} kills of the agent, without an error`, async function () {
         this.timeout(KILLS_TIMEOUT_MS);
         const stat = `/sys/block/${basename((await device(name)).kernelPath)}/stat`;
@@ -101,26 +138,33 @@ describe('a volume as a device of this machine', () => {
           sizeBytes: LOAD_BYTES,
           restUs: LOAD_REST_US,
         });
-        const kills: number[] = [];
+        const address = frontend === 'iscsi' ? { port: 3260 } : { path: agent.nbdSocket };
+        const kills: { at: number; served: number }[] = [];
         for (let kill = 0; kill < KILLS; ++kill) {
           const before = writes();
           await eventually('the load goes on', () => {
             assert.ok(!load.ended, `the load ended before kill ${kill}`);
             return writes() > before + WRITES_BETWEEN_KILLS ? true : undefined;
           });
-          kills.push(Date.now());
+          const at = Date.now();
           await agent.kill();
           agent.launch();
+          await eventually('the agent listens again', () => listens(address));
+          kills.push({ at, served: Date.now() });
         }
         await agent.ready();
         await load.verified();
         const completions = load.completions();
-        const pauses = kills.map((kill, index) =>
-          longestGapMs(completions, kill, kills[index + 1] ?? Infinity),
+        const pauses = kills.map(({ at }, index) =>
+          longestGapMs(completions, at, kills[index + 1]?.at ?? Infinity),
         );
-        note(`${frontend}: pauses ${pauses.join(', ')} ms; the longest ${Math.max(...pauses)} ms`);
+        const returns = kills.map(
+          ({ served }) => (firstAfter(completions, served) ?? served) - served,
+        );
+        note(`${frontend}: pauses ${pauses.join(', ')} ms`);
+        note(`${frontend}: of these after the agent listened ${returns.join(', ')} ms`);
         assert.doesNotMatch(await run('dmesg'), /I\/O error|Remounting filesystem read-only/);
-        assert.ok(Math.max(...pauses) < PAUSE_MS_MAX);
+        assert.ok(Math.max(...returns) < RETURN_MS_MAX);
       });
 
       it('goes on after the agent is stopped and started', async () => {
@@ -157,9 +201,12 @@ describe('a volume as a device of this machine', () => {
       it('gives back what its file system does not use', async () => {
         mkdirSync(`${mountPoint}/gone`);
         writeFileSync(`${mountPoint}/gone/file`, Buffer.alloc(16 * MIB, 'x'));
+        await run('sync', '-f', mountPoint);
+        const before = await allocatedBytes(name);
         await run('rm', '-r', `${mountPoint}/gone`);
         await run('sync', '-f', mountPoint);
         assert.match(await cli('volume', 'trim', name), /^trimmed \d/);
+        assert.ok((await allocatedBytes(name)) <= before - 16 * MIB);
       });
 
       it('leaves nothing behind when it is detached', async () => {

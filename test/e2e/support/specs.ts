@@ -4,5 +4,6 @@ import type { GuestOptions } from './guest.js';
 type Needs = Pick<GuestOptions, 'init' | 'memoryMib' | 'timeoutMs'>;
 
 export const NEEDS: Record<string, Needs> = {
+  'memory-pressure': { memoryMib: 768 },
   devices: { timeoutMs: 3_600_000 }, // Forty restarts of the agent, which takes many seconds under emulation.
 };
