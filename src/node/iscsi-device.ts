@@ -1,5 +1,5 @@
 /** Volumes as SCSI disks: through open-iscsi and the kernel's iscsi_tcp. */
-import { AurochsError } from '../core/errors.js';
+import { AurochsError, hasCode } from '../core/errors.js';
 import { KeyedMutex } from '../core/keyed-mutex.js';
 import {
   DEVICE_APPEARS_DEADLINE_MS,
@@ -138,7 +138,20 @@ export class IscsiDevices implements DeviceKind {
     await this.remove(request.volume); // What an interrupted attach or detach has left.
     await this.#iscsiadm.createRecord(target, `${portal},${PORTAL_GROUP}`);
     await this.#records.write(target, settings);
-    await this.#iscsiadm.login(target, `${portal},${PORTAL_GROUP}`);
+    try {
+      await this.#iscsiadm.login(target, `${portal},${PORTAL_GROUP}`);
+    } catch (error) {
+      // iscsid has one exit code for a target that is not there and for one that fails to prove itself; and the
+      // volume is offered, or nobody would ask for its device.
+      const mutual = request.chap?.mutualSecret !== undefined;
+      if (!mutual || !hasCode(error, 'FAILED_PRECONDITION')) throw error;
+      throw new AurochsError(
+        'PERMISSION_DENIED',
+        `${target}: the target did not prove that it knows the mutual CHAP secret`,
+        `Somebody else may answer at ${portal}; or set it anew: aurochs volume set ${request.volume} --help`,
+        { cause: error },
+      );
+    }
     const [session] = await this.#sessions.ofTarget(target);
     if (session !== undefined) return session;
     throw new AurochsError(
