@@ -95,6 +95,8 @@ Status CreateReplica(Directory& disk, std::string_view name, const ReplicaCreate
   auto names = disk.List();
   if (!names.ok()) return names.status();
   if (Contains(*names, name)) {
+    // Whoever made it may have died before its name was durable, and the caller takes it for made.
+    RETURN_IF_ERROR(disk.Sync());
     return {ErrorCode::kAlreadyExists, disk.path() + "/" + std::string(name) + " exists"};
   }
   const std::string temporary = WithPrefix(kNewPrefix, name);

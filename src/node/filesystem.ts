@@ -1,4 +1,5 @@
 /** What is on a device, and making, checking, growing and trimming file systems: blkid, mkfs, fsck and their kin. */
+import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 
 import { AurochsError, type ErrorCode } from '../core/errors.js';
@@ -95,7 +96,9 @@ export async function makeFileSystem(
     await run(host, program, [...args, device], { timeoutMs: FORMAT_TIMEOUT_MS });
   } catch (error) {
     if (!(error instanceof CommandError)) throw error;
-    await blankBeginning(host.path(device));
+    await blankBeginning(host.path(device)).catch((refusal: unknown) => {
+      if ((refusal as NodeJS.ErrnoException).code !== 'EBUSY') throw refusal;
+    });
     throw new AurochsError(
       'FAILED_PRECONDITION',
       `volume ${volume}: ${type} cannot be made on it: ${error.said || error.message}`,
@@ -105,9 +108,12 @@ export async function makeFileSystem(
   }
 }
 
-/** Takes away the half of a file system that mkfs has left, so that the next attempt is not refused. */
+/**
+ * Takes away the half of a file system that mkfs has left, so that the next attempt is not refused. O_EXCL on a
+ * block device (open(2)): refused while it is mounted or held, as when somebody else was faster than mkfs.
+ */
 async function blankBeginning(path: string): Promise<void> {
-  const handle = await open(path, 'r+');
+  const handle = await open(path, constants.O_RDWR | constants.O_EXCL);
   try {
     await handle.write(Buffer.alloc(BLANK_BYTES_CHECKED), 0, BLANK_BYTES_CHECKED, 0);
     await handle.sync();

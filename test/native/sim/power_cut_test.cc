@@ -194,6 +194,27 @@ TEST(PowerCut, OfCreatingAReplica) {
   }
 }
 
+// The process dies at a step of the creation; the caller repeats it and takes the answer for
+// durable.
+TEST(PowerCut, AfterACreationThatWasRepeated) {
+  for (uint64_t step = 0;; ++step) {
+    bool created = false;
+    for (uint64_t seed = 0; seed < kSeedsPerStep; ++seed) {
+      SimDisk disk;
+      disk.CrashAt(step);
+      created = CreateReplica(*disk.Root(), "r", {kVolumeId, kReplicaId, kSize}).ok();
+      disk.KillProcess();
+      const Status again = CreateReplica(*disk.Root(), "r", {kVolumeId, kReplicaId, kSize});
+      ASSERT_TRUE(again.ok() || again.code() == ErrorCode::kAlreadyExists) << again.ToString();
+      disk.PowerCut(step * kSeedsPerStep + seed);
+      auto root = disk.Root();
+      ASSERT_TRUE(RemoveInterrupted(*root).ok());
+      ASSERT_THAT(root->List().value(), testing::ElementsAre("r")) << "step " << step;
+    }
+    if (created) break;
+  }
+}
+
 TEST(PowerCut, OfRemovingAReplica) {
   for (uint64_t step = 0;; ++step) {
     bool removed = false;
