@@ -98,7 +98,8 @@ function qemuArguments(options: GuestOptions, consoleLog: string): string[] {
   const bootFile = writeBootFile(options, kernel.modules);
   const commandLine = [
     'console=ttyS0 quiet panic=-1 oops=panic', // A panic ends qemu (-no-reboot).
-    'mitigations=off nokaslr random.trust_cpu=on',
+    // initramfs_async: else /init may still be open for writing when it is executed (ETXTBSY, a panic).
+    'mitigations=off nokaslr random.trust_cpu=on initramfs_async=0',
     `aurochs.boot=${bootFile}`,
   ].join(' ');
   const machine = [

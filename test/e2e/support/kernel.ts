@@ -32,7 +32,15 @@ export interface Kernel {
   modules: string;
 }
 
+let kernel: Kernel | null = null;
+
+/** Made once in a process: a guest that is starting may be reading it. */
 export function ensureKernel(): Kernel {
+  kernel ??= makeKernel();
+  return kernel;
+}
+
+function makeKernel(): Kernel {
   if (!existsSync(KERNEL_DIRECTORY)) unpackKernel();
   const [release] = readdirSync(join(KERNEL_DIRECTORY, 'lib/modules'));
   if (release === undefined) throw new Error(`${KERNEL_DIRECTORY} holds no kernel; remove it`);
