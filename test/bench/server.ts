@@ -61,7 +61,7 @@ async function writeWithSnapshots(name: 'chain' | 'single', snapshots: number): 
     connection.request('write', offset, bytes, { data: Buffer.alloc(bytes, byte) });
   for (let at = 0; at < CHAIN_BYTES; at += FILL_BYTES) await write(at, FILL_BYTES, 1);
   for (let layer = 0; layer < LAYER_WRITES; ++layer) {
-    // A prime number of steps: everywhere, and not in order.
+    // An odd number of steps, and a power of two of places: all different, and not in order.
     await write(((layer * 2_654_435) % (CHAIN_BYTES / LAYER_BYTES)) * LAYER_BYTES, LAYER_BYTES, 2);
     if (layer % (LAYER_WRITES / snapshots) !== 0) continue;
     const id = `00000000-0000-4000-8000-${String(layer).padStart(12, '0')}`;

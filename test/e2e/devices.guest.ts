@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
 import {
   existsSync,
   mkdirSync,
@@ -8,10 +7,10 @@ import {
   statfsSync,
   writeFileSync,
 } from 'node:fs';
-import { type NetConnectOpts, connect } from 'node:net';
 import { basename } from 'node:path';
 
 import type { DeviceBody, Frontend, VolumeBody } from '../../src/api/types.js';
+import { accepts } from '../support/accepts.js';
 import { attempt, run } from '../support/programs.js';
 import { eventually, expectClean, iscsiDisks, startInitiators } from './support/devices.js';
 import { FioLoad, longestGapMs } from './support/fio-load.js';
@@ -32,23 +31,6 @@ const WRITES_BETWEEN_KILLS = 100;
 const LOAD_BYTES = 32 * MIB;
 const LOAD_REST_US = 20_000;
 const KILLS_TIMEOUT_MS = 1_200_000;
-
-/** True when somebody accepts connections there, else undefined. */
-async function listens(address: NetConnectOpts): Promise<true | undefined> {
-  const socket = connect(address);
-  try {
-    await once(socket, 'connect');
-    return true;
-  } catch {
-    return undefined;
-  } finally {
-    socket.destroy();
-  }
-}
-
-function firstAfter(times: readonly number[], begin: number): number | undefined {
-  return times.find((time) => time >= begin);
-}
 
 describe('a volume as a device of this machine', () => {
   const agent = new GuestAgent();
@@ -149,7 +131,9 @@ describe('a volume as a device of this machine', () => {
           const at = Date.now();
           await agent.kill();
           agent.launch();
-          await eventually('the agent listens again', () => listens(address));
+          await eventually('the agent listens again', async () =>
+            (await accepts(address)) ? true : undefined,
+          );
           kills.push({ at, served: Date.now() });
         }
         await agent.ready();
@@ -158,9 +142,10 @@ describe('a volume as a device of this machine', () => {
         const pauses = kills.map(({ at }, index) =>
           longestGapMs(completions, at, kills[index + 1]?.at ?? Infinity),
         );
-        const returns = kills.map(
-          ({ served }) => (firstAfter(completions, served) ?? served) - served,
-        );
+        const returns = kills.map(({ served }) => {
+          const next = completions.find((time) => time >= served);
+          return (next ?? Infinity) - served;
+        });
         note(`${frontend}: pauses ${pauses.join(', ')} ms`);
         note(`${frontend}: of these after the agent listened ${returns.join(', ')} ms`);
         assert.doesNotMatch(await run('dmesg'), /I\/O error|Remounting filesystem read-only/);
