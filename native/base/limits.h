@@ -96,6 +96,8 @@ inline constexpr uint32_t kNbdOptionBytesMax =
 inline constexpr uint32_t kNbdOptionsMax = 256;  // of one handshake; who sends more is hostile
 inline constexpr uint32_t kNbdExportNameBytesMax = 4096;  // proto.md, "Values"
 inline constexpr uint32_t kNbdRequestsInFlightMax = 128;  // of one connection; then it is not read
+// Of one connection, read ahead of a client that may not take it; more brings a disk no more.
+inline constexpr uint64_t kNbdReadAheadBytesMax = 8 * kMiB;
 inline constexpr uint32_t kNbdReceiveBufferBytes = 256 * kKiB;   // what one receive takes at most
 inline constexpr uint32_t kNbdWriteInPlaceBytesMax = 64 * kKiB;  // longer data gets its own buffer
 inline constexpr uint32_t kNbdBlockStatusExtentsMax =
@@ -143,6 +145,7 @@ static_assert(kPduDataSegmentBytesMax < (1u << 24),
 static_assert(kChainLayersMax < (1u << 12));
 static_assert(kRingFileOpsMax + 2 * 2 * kConnectionsMax <= kRingCompletions, "iSCSI and NBD");
 static_assert(kRequestBytesMax <= kConnectionBufferBytesMax);
+static_assert(kNbdReadAheadBytesMax <= kConnectionBufferBytesMax);
 static_assert(uint64_t{kTasksPerSessionMax} * kFirstBurstBytesMax + kTransferBytesMax <=
               kConnectionBufferBytesMax);
 

@@ -198,13 +198,14 @@ void Transmission::AddToLargeWrite(size_t bytes) {
 bool Transmission::HasRoomFor(const RequestHeader& header) const {
   if (in_flight_ == 0) return true;
   if (in_flight_ >= kNbdRequestsInFlightMax) return false;
-  const bool has_data = header.command == Command::kRead || header.command == Command::kWrite;
+  const bool is_read = header.command == Command::kRead;
+  const bool has_data = is_read || header.command == Command::kWrite;
   const bool has_status = header.command == Command::kBlockStatus;
   const uint64_t bytes = has_data     ? header.extent.length_bytes
                          : has_status ? kBlockStatusBytesMax
                                       : 0;
   return bytes > kRequestBytesMax  // It will be refused.
-         || pinned_bytes_ + bytes <= kConnectionBufferBytesMax;
+         || pinned_bytes_ + bytes <= (is_read ? kNbdReadAheadBytesMax : kConnectionBufferBytesMax);
 }
 
 // Leaves at least kMessageInPlaceBytesMax behind what has arrived and is not taken yet.

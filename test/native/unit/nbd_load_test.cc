@@ -95,7 +95,7 @@ TEST_P(NbdLoadTest, SlowReadersTakeBoundedMemoryAndOthersAreServed) {
   }
   // Beside what it pins, a connection has given the socket what that takes.
   const uint64_t read_bytes = CountedBytes();
-  EXPECT_LE(read_bytes, kSlow * (kConnectionBufferBytesMax + 8 * kMiB));
+  EXPECT_LE(read_bytes, kSlow * (kNbdReadAheadBytesMax + 8 * kMiB));
   TestClient other(address);
   ASSERT_TRUE(other.Go("db"));
   ExpectFullService(other);

@@ -389,20 +389,32 @@ TEST_F(NbdTransmissionTest, StopsTakingRequestsAtTheLimitAndGoesOnWhenRepliesAre
   EXPECT_TRUE(transmission_->wants_input());
 }
 
-TEST_F(NbdTransmissionTest, BoundsTheMemoryOfLargeRequests) {
+TEST_F(NbdTransmissionTest, ReadsNoFurtherAheadOfASlowReaderThanItsLimit) {
   faults_.DelayAll(IoOp::kRead);
   Wire wire;
-  for (uint64_t i = 0; i < 12; ++i) wire.Append(RequestMessage(Command::kRead, i, 0, 16 * kMiB));
+  for (uint64_t i = 0; i < 12; ++i) wire.Append(RequestMessage(Command::kRead, i, 0, 2 * kMiB));
   SendAll(wire.bytes());
   EXPECT_EQ(faults_.delayed().size(), 3u);  // A fourth would leave no room for input.
-  EXPECT_LE(transmission_->pinned_bytes(), kConnectionBufferBytesMax);
+  EXPECT_LE(transmission_->pinned_bytes(), kNbdReadAheadBytesMax);
   size_t replied = 0;
   while (!faults_.delayed().empty()) {
     faults_.ReleaseAll();
     replied += Replies().size();
-    EXPECT_LE(transmission_->pinned_bytes(), kConnectionBufferBytesMax);
+    EXPECT_LE(transmission_->pinned_bytes(), kNbdReadAheadBytesMax);
   }
   EXPECT_EQ(replied, 12u);
+}
+
+TEST_F(NbdTransmissionTest, ReadsLargerThanTheLimitOneAfterTheOther) {
+  faults_.DelayAll(IoOp::kRead);
+  Wire wire;
+  for (uint64_t i = 0; i < 3; ++i) wire.Append(RequestMessage(Command::kRead, i, 0, 16 * kMiB));
+  SendAll(wire.bytes());
+  for (size_t replied = 0; replied < 3; ++replied) {
+    ASSERT_EQ(faults_.delayed().size(), 1u);
+    faults_.ReleaseAll();
+    ASSERT_EQ(Replies().size(), 1u);
+  }
 }
 
 TEST_F(NbdTransmissionTest, BoundsTheMemoryOfWritesThatTheDeviceHolds) {
