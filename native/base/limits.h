@@ -72,8 +72,9 @@ inline constexpr uint32_t kImmediateTasksMax = 8;     // of these, outside the C
 inline constexpr uint32_t kCommandWindow = kTasksPerSessionMax - kImmediateTasksMax;
 inline constexpr uint32_t kTaskManagementOpenMax = 16;  // of one session: each waits for its tasks
 inline constexpr uint32_t kFirstBurstBytesMax = 256 * kKiB;  // unsolicited data of one task
-// Of one session: data that tasks wait for or send; what arrives unsolicited comes on top.
-inline constexpr uint64_t kTransferBytesMax = kRequestBytesMax;
+// Of one session: data that tasks wait for or send, unless it is one larger task's; what arrives
+// unsolicited comes on top. More brings a disk no more, and one who does not read pins it.
+inline constexpr uint64_t kTransferBytesMax = 8 * kMiB;
 inline constexpr uint32_t kTextRequestBytesMax = 8 * kKiB;  // all text of one text request
 inline constexpr uint32_t kTextOutputBytesMax =
     1 * kMiB;                                     // echoes and text an initiator leaves unread
@@ -146,7 +147,8 @@ static_assert(kChainLayersMax < (1u << 12));
 static_assert(kRingFileOpsMax + 2 * 2 * kConnectionsMax <= kRingCompletions, "iSCSI and NBD");
 static_assert(kRequestBytesMax <= kConnectionBufferBytesMax);
 static_assert(kNbdReadAheadBytesMax <= kConnectionBufferBytesMax);
-static_assert(uint64_t{kTasksPerSessionMax} * kFirstBurstBytesMax + kTransferBytesMax <=
+static_assert(kTransferBytesMax <= kRequestBytesMax);
+static_assert(uint64_t{kTasksPerSessionMax} * kFirstBurstBytesMax + kRequestBytesMax <=
               kConnectionBufferBytesMax);
 
 }  // namespace aurochs
