@@ -6,6 +6,7 @@ import type {
   IscsiAccess,
   IscsiExportConfig,
   NbdExportConfig,
+  ReplicaCopy,
   ReplicaDescription,
 } from '../volume/ports.js';
 
@@ -39,6 +40,19 @@ export class HostedVolume implements EngineVolume {
 
   diff(older: string, newer: string, offsetBytes: bigint, runsMax: number): Promise<DiffPage> {
     return translated(this.#volume.diff(older, newer, offsetBytes, runsMax));
+  }
+
+  copySnapshot(snapshotId: string, copy: ReplicaCopy): Promise<void> {
+    return translated(this.#volume.copySnapshot(snapshotId, copy));
+  }
+
+  cancelCopy(name: string): Promise<void> {
+    return translated(this.#volume.cancelCopy(name));
+  }
+
+  async holdWrites(deadlineMs: number): Promise<() => Promise<boolean>> {
+    const hold = await translated(this.#volume.holdWrites(deadlineMs));
+    return () => translated(this.#volume.releaseWrites(hold));
   }
 
   exportIscsi(config: IscsiExportConfig): Promise<void> {

@@ -63,6 +63,16 @@ export interface FsckFinding {
   message: string;
 }
 
+export interface SnapshotCopy {
+  /** The new replica is the directory `<diskPath>/replicas/<name>`. */
+  diskPath: string;
+  name: string;
+  volumeId: string;
+  replicaId: string;
+  /** At least the snapshot's. */
+  sizeBytes: bigint;
+}
+
 export interface IscsiAccess {
   chap: ChapCredentials | null;
   mutualChap: ChapCredentials | null;
@@ -119,6 +129,8 @@ export type NativeEvent =
   | { type: 'sessionOpened' | 'sessionClosed'; session: SessionInfo }
   | { type: 'mergeProgress'; volumeId: string; snapshotId: string; share: number }
   | { type: 'mergeDone'; volumeId: string; snapshotId: string; error: string | null }
+  /** Of the new replica's volume. The last one may come a moment after the copy has ended. */
+  | { type: 'copyProgress'; volumeId: string; share: number }
   | { type: 'replicaFailed'; volumeId: string; message: string }
   /** JavaScript was too slow to take every event; log lines and sessions are missing. */
   | { type: 'eventsDropped'; count: number };
@@ -132,6 +144,21 @@ export interface NativeVolume {
   deleteSnapshot(id: string): Promise<void>;
   expand(sizeBytes: bigint): Promise<void>;
   diff(older: string, newer: string, offsetBytes: bigint, runsMax: number): Promise<DiffPage>;
+  /**
+   * Makes a new replica of what the snapshot holds. Resolves when it is whole, durable and has its name; before
+   * that there is nothing by that name. NO_SPACE before anything is copied when it cannot fit, ALREADY_EXISTS only
+   * when what is there is durable, BUSY while as many run as may, ABORTED when cancelled or when the volume is closed.
+   */
+  copySnapshot(id: string, copy: SnapshotCopy): Promise<void>;
+  /** Ends the copy to that name, if there is one; resolves when nothing is left of it. Also of a closed volume. */
+  cancelCopy(name: string): Promise<void>;
+  /**
+   * Resolves when nothing that changes data is under way, and keeps it so until releaseWrites, close, or for
+   * `deadlineMs` (1 to 30,000); reads and snapshots go on. Resolves to the hold's number. BUSY while there is one.
+   */
+  holdWrites(deadlineMs: number): Promise<number>;
+  /** Lets writes go on; resolves to whether that hold was on until now. */
+  releaseWrites(hold: number): Promise<boolean>;
   /** One export per frontend: ALREADY_EXISTS while there is one. Ending none succeeds. */
   exportIscsi(config: IscsiExport): Promise<void>;
   /** Who may log in from now on; open sessions stay. FAILED_PRECONDITION while there is no export. */
@@ -140,7 +167,7 @@ export interface NativeVolume {
   exportNbd(config: NbdExport): Promise<void>;
   unexportNbd(): Promise<void>;
   /**
-   * Unexports, waits for calls and requests in flight, flushes, closes; idempotent. Other calls fail
+   * Lets held writes go on, cancels copies, unexports, waits for calls and requests in flight, flushes, closes; idempotent. Other calls fail
    * with UNAVAILABLE from now on. A volume that is collected without it is closed in the background.
    */
   close(): Promise<void>;

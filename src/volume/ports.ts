@@ -95,7 +95,18 @@ export type EngineEvent =
   | { type: 'sessionOpened' | 'sessionClosed'; session: EngineSession }
   | { type: 'mergeProgress'; volumeId: string; snapshotId: string; share: number }
   | { type: 'mergeDone'; volumeId: string; snapshotId: string; error: string | null }
+  | { type: 'copyProgress'; /** Of the new replica. */ volumeId: string; share: number }
   | { type: 'replicaFailed'; volumeId: string; message: string };
+
+/** What a copy of a snapshot becomes: the replica `<diskPath>/replicas/<name>`. */
+export interface ReplicaCopy {
+  diskPath: string;
+  name: string;
+  volumeId: string;
+  replicaId: string;
+  /** At least the snapshot's. */
+  sizeBytes: bigint;
+}
 
 /** The engine of one open volume. Every promise rejects with an AurochsError. */
 export interface EngineVolume {
@@ -106,6 +117,23 @@ export interface EngineVolume {
   deleteSnapshot(id: string): Promise<void>;
   expand(sizeBytes: bigint): Promise<void>;
   diff(older: string, newer: string, offsetBytes: bigint, runsMax: number): Promise<DiffPage>;
+  /**
+   * Makes a new replica of what the snapshot holds. Resolves when it is whole, durable and has its name; before that
+   * there is nothing by that name. NO_SPACE before anything is written when it cannot fit. ABORTED when cancelled or
+   * when this volume is closed meanwhile. BUSY while as many copies run as may.
+   */
+  copySnapshot(snapshotId: string, copy: ReplicaCopy): Promise<void>;
+  /**
+   * Ends the copy to that name, wherever it is, also while its target is being made; nothing is left of it.
+   * Idempotent; resolves when it has ended.
+   */
+  cancelCopy(name: string): Promise<void>;
+  /**
+   * From its resolution on, nothing changes the volume's data and nothing that was submitted before is still under
+   * way; reads and snapshots go on. What is returned lets writes go on and resolves to whether they were held all the
+   * time: after `deadlineMs`, and when the volume is closed, they go on by themselves. BUSY while they are held.
+   */
+  holdWrites(deadlineMs: number): Promise<() => Promise<boolean>>;
   exportIscsi(config: IscsiExportConfig): Promise<void>;
   /** For new logins; FAILED_PRECONDITION while there is no iSCSI export. */
   setIscsiAccess(access: IscsiAccess): Promise<void>;

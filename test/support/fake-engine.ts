@@ -16,6 +16,7 @@ import type {
   IscsiAccess,
   IscsiExportConfig,
   NbdExportConfig,
+  ReplicaCopy,
   ReplicaDescription,
 } from '../../src/volume/ports.js';
 
@@ -26,6 +27,8 @@ export interface FakeReplica {
   epoch: bigint;
   headParent: string;
   snapshots: EngineSnapshot[];
+  /** Id of the snapshot whose content it began with; absent when it began empty. */
+  copyOf?: string;
   /** Opening fails with this. */
   damaged: AurochsError | null;
 }
@@ -34,6 +37,24 @@ export class FakeDisks implements DiskDirectories {
   readonly replicas = new Map<string, FakeReplica>(); // By "<disk path>/replicas/<name>".
   readonly identities = new Map<string, string>();
   fileBytesMax = 16n * 1024n ** 4n;
+
+  /** Makes an empty replica. */
+  create(copy: ReplicaCopy): FakeReplica {
+    const { diskPath, name, volumeId, replicaId, sizeBytes } = copy;
+    const path = `${diskPath}/replicas/${name}`;
+    if (this.replicas.has(path)) throw new AurochsError('ALREADY_EXISTS', `${path} exists`);
+    const replica: FakeReplica = {
+      volumeId,
+      replicaId,
+      sizeBytes,
+      epoch: 0n,
+      headParent: '',
+      snapshots: [],
+      damaged: null,
+    };
+    this.replicas.set(path, replica);
+    return replica;
+  }
 
   async readIdentity(diskPath: string): Promise<string | null> {
     return this.identities.get(diskPath) ?? null;
@@ -87,15 +108,7 @@ export class FakeEngine implements Engine {
     options: { volumeId: string; replicaId: string; sizeBytes: bigint },
   ): Promise<void> {
     return this.act(`createReplica ${name}`, () => {
-      const path = `${diskPath}/replicas/${name}`;
-      if (this.disks.replicas.has(path)) throw new AurochsError('ALREADY_EXISTS', `${path} exists`);
-      this.disks.replicas.set(path, {
-        ...options,
-        epoch: 0n,
-        headParent: '',
-        snapshots: [],
-        damaged: null,
-      });
+      this.disks.create({ diskPath, name, ...options });
     });
   }
 
@@ -153,6 +166,10 @@ export class FakeVolume implements EngineVolume {
   iscsi: IscsiExportConfig | null = null;
   nbd: NbdExportConfig | null = null;
   failed = false;
+  /** The hold on writes that is on; a test sets it to null as its deadline does. */
+  writeHold: symbol | null = null;
+  /** Copies under way, by the name of what they make; aborted with what they fail with. */
+  readonly #copies = new Map<string, AbortController>();
 
   constructor(
     readonly engine: FakeEngine,
@@ -245,6 +262,63 @@ export class FakeVolume implements EngineVolume {
     }));
   }
 
+  /** Ends at once when it is cancelled, also while the hook holds it up. */
+  async copySnapshot(snapshotId: string, copy: ReplicaCopy): Promise<void> {
+    const { name } = copy;
+    if (this.#copies.has(name)) throw new AurochsError('BUSY', `${name} is being copied`);
+    const ending = new AbortController();
+    this.#copies.set(name, ending);
+    const aborted = new Promise<never>((_, reject) => {
+      ending.signal.addEventListener('abort', () => reject(ending.signal.reason as AurochsError));
+    });
+    const copied = this.#act(`copySnapshot ${name}`, () => {
+      ending.signal.throwIfAborted();
+      this.#copy(snapshotId, copy);
+      this.#copies.delete(name);
+    });
+    try {
+      await Promise.race([copied, aborted]);
+    } finally {
+      if (this.#copies.get(name) === ending) this.#copies.delete(name);
+    }
+  }
+
+  #copy(snapshotId: string, copy: ReplicaCopy): void {
+    const snapshot = this.replica.snapshots.find((each) => each.id === snapshotId);
+    if (snapshot === undefined) throw new AurochsError('NOT_FOUND', `no snapshot ${snapshotId}`);
+    if (snapshot.removing) {
+      throw new AurochsError('FAILED_PRECONDITION', `${snapshotId} is being removed`);
+    }
+    if (copy.sizeBytes < snapshot.sizeBytes) {
+      throw new AurochsError('INVALID_ARGUMENT', `${copy.name} is smaller than ${snapshotId}`);
+    }
+    this.engine.disks.create(copy).copyOf = snapshotId;
+    this.engine.emit({ type: 'copyProgress', volumeId: copy.volumeId, share: 1 });
+  }
+
+  cancelCopy(name: string): Promise<void> {
+    return this.engine.act(`cancelCopy ${name}`, () => this.#endCopy(name));
+  }
+
+  #endCopy(name: string): void {
+    this.#copies.get(name)?.abort(new AurochsError('ABORTED', `${name} was cancelled`));
+    this.#copies.delete(name);
+  }
+
+  holdWrites(deadlineMs: number): Promise<() => Promise<boolean>> {
+    return this.#act(`holdWrites ${deadlineMs}`, () => {
+      if (this.writeHold !== null) throw new AurochsError('BUSY', `${this.path} is held`);
+      const hold = Symbol('hold');
+      this.writeHold = hold;
+      return () =>
+        this.engine.act('releaseWrites', () => {
+          const wasOn = this.writeHold === hold;
+          if (wasOn) this.writeHold = null;
+          return wasOn;
+        });
+    });
+  }
+
   exportIscsi(config: IscsiExportConfig): Promise<void> {
     return this.#act('exportIscsi', () => {
       this.iscsi = config;
@@ -277,6 +351,8 @@ export class FakeVolume implements EngineVolume {
 
   close(): Promise<void> {
     return this.engine.act('close', () => {
+      this.writeHold = null;
+      for (const name of [...this.#copies.keys()]) this.#endCopy(name);
       this.engine.opened.delete(this.path);
     });
   }
