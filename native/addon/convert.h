@@ -49,6 +49,7 @@ std::optional<iscsi::ChapCredentials> ReadChap(const Napi::Value& value, const s
 
 HostOptions ReadHostOptions(const Napi::Value& value, ArgumentError& error);
 ReplicaCreateOptions ReadReplicaOptions(const Napi::Value& value, ArgumentError& error);
+SnapshotCopyConfig ReadSnapshotCopy(const Napi::Value& value, ArgumentError& error);
 iscsi::TargetAccess ReadIscsiAccess(const Napi::Value& value, const std::string& what,
                                     ArgumentError& error);
 IscsiExportConfig ReadIscsiExport(const Napi::Value& value, ArgumentError& error);

@@ -61,6 +61,14 @@ class Fields {
   Napi::Object object_;  // Empty if the value is none.
 };
 
+ReplicaCreateOptions ReplicaOptionsIn(Fields& fields) {
+  ReplicaCreateOptions options;
+  options.volume_id = fields.String("volumeId");
+  options.replica_id = fields.String("replicaId");
+  options.size_bytes = fields.Uint64("sizeBytes");
+  return options;
+}
+
 bool IsMissing(const Napi::Value& value) {
   return value.IsEmpty();
 }
@@ -173,11 +181,12 @@ HostOptions ReadHostOptions(const Napi::Value& value, ArgumentError& error) {
 
 ReplicaCreateOptions ReadReplicaOptions(const Napi::Value& value, ArgumentError& error) {
   Fields fields(value, "options", {"volumeId", "replicaId", "sizeBytes"}, error);
-  ReplicaCreateOptions options;
-  options.volume_id = fields.String("volumeId");
-  options.replica_id = fields.String("replicaId");
-  options.size_bytes = fields.Uint64("sizeBytes");
-  return options;
+  return ReplicaOptionsIn(fields);
+}
+
+SnapshotCopyConfig ReadSnapshotCopy(const Napi::Value& value, ArgumentError& error) {
+  Fields fields(value, "copy", {"diskPath", "name", "volumeId", "replicaId", "sizeBytes"}, error);
+  return {fields.String("diskPath"), fields.String("name"), ReplicaOptionsIn(fields)};
 }
 
 iscsi::TargetAccess ReadIscsiAccess(const Napi::Value& value, const std::string& what,

@@ -71,6 +71,13 @@ Napi::Value EventToJs(Napi::Env env, const MergeDoneEvent& done) {
   return event;
 }
 
+Napi::Value EventToJs(Napi::Env env, const CopyProgressEvent& progress) {
+  Napi::Object event = EventOf(env, "copyProgress");
+  event.Set("volumeId", progress.volume_id);
+  event.Set("share", progress.share);
+  return event;
+}
+
 Napi::Value EventToJs(Napi::Env env, const ReplicaFailedEvent& failed) {
   Napi::Object event = EventOf(env, "replicaFailed");
   event.Set("volumeId", failed.volume_id);

@@ -68,7 +68,11 @@ void EventChannel::PostEvent(uint64_t source, HostEvent event) {
 
 void EventChannel::Enqueue(Backlog& backlog, uint64_t source, HostEvent event) {
   if (const auto* progress = std::get_if<MergeProgressEvent>(&event)) {
-    backlog.progress[{source, progress->volume_id, progress->snapshot_id}] = progress->share;
+    backlog.progress[{source, progress->volume_id, progress->snapshot_id}] = std::move(event);
+    return;
+  }
+  if (const auto* progress = std::get_if<CopyProgressEvent>(&event)) {
+    backlog.progress[{source, progress->volume_id, ""}] = std::move(event);
     return;
   }
   if (const auto* merged = std::get_if<MergeDoneEvent>(&event)) {
@@ -115,10 +119,7 @@ void EventChannel::Drain(Napi::Env env) {
     std::get<Task>(entry)(env);
     ReportException(env);
   }
-  for (const auto& [key, share] : backlog.progress) {
-    const auto& [source, volume_id, snapshot_id] = key;
-    DeliverOne(env, source, HostEvent(MergeProgressEvent{volume_id, snapshot_id, share}));
-  }
+  for (const auto& [key, event] : backlog.progress) DeliverOne(env, std::get<0>(key), event);
   for (const auto& [source, count] : backlog.dropped) {
     DeliverOne(env, source, EventsDropped{count});
   }

@@ -5,8 +5,8 @@
 // thread. Bound:     calls are bounded where they start (kCallsInFlightMax). Of events,
 // kEventsQueuedMax wait;
 //            log lines and sessions beyond are dropped and counted, and the count is delivered. Of
-//            each merge only the newest progress waits. The few that must not get lost (a merge's
-//            end, a failed replica) are always queued.
+//            each merge and copy only the newest progress waits. The few that must not get lost (a
+//            merge's end, a failed replica) are always queued.
 // Lifetime:  shared with every callback in the core; after Shut it swallows what comes.
 #pragma once
 
@@ -62,12 +62,13 @@ class EventChannel {
     ChannelEvent event;
   };
   using Entry = std::variant<Task, SourcedEvent>;
-  using MergeKey = std::tuple<uint64_t, std::string, std::string>;  // source, volume, snapshot
+  // Source, volume, and the snapshot that is merged; empty for a copy into the volume.
+  using ProgressKey = std::tuple<uint64_t, std::string, std::string>;
 
   // What waits for the environment's thread, in the order of delivery.
   struct Backlog {
     std::vector<Entry> entries;
-    std::map<MergeKey, double> progress;
+    std::map<ProgressKey, HostEvent> progress;
     std::map<uint64_t, uint64_t> dropped;  // how many events, by source
     uint32_t events = 0;                   // in `entries`
   };

@@ -30,6 +30,10 @@ Napi::Function VolumeBinding::DefineVolumeClass(Napi::Env env) {
                       InstanceMethod<&VolumeBinding::DeleteSnapshot>("deleteSnapshot"),
                       InstanceMethod<&VolumeBinding::Expand>("expand"),
                       InstanceMethod<&VolumeBinding::Diff>("diff"),
+                      InstanceMethod<&VolumeBinding::CopySnapshot>("copySnapshot"),
+                      InstanceMethod<&VolumeBinding::CancelCopy>("cancelCopy"),
+                      InstanceMethod<&VolumeBinding::HoldWrites>("holdWrites"),
+                      InstanceMethod<&VolumeBinding::ReleaseWrites>("releaseWrites"),
                       InstanceMethod<&VolumeBinding::ExportIscsi>("exportIscsi"),
                       InstanceMethod<&VolumeBinding::SetIscsiAccess>("setIscsiAccess"),
                       InstanceMethod<&VolumeBinding::UnexportIscsi>("unexportIscsi"),
@@ -137,6 +141,53 @@ Napi::Value VolumeBinding::Diff(const Napi::CallbackInfo& info) {
         volume_->Diff(std::move(older), std::move(newer), offset_bytes, runs_max, std::move(done));
       },
       [](Napi::Env env, const auto& page) { return ToJs(env, page.value()); });
+}
+
+Napi::Value VolumeBinding::CopySnapshot(const Napi::CallbackInfo& info) {
+  if (!CheckReceiver(info, kVolumeTag)) return {};
+  ArgumentError error;
+  CheckCount(info, 2, error);
+  std::string id = ReadString(info[0], "id", error);
+  SnapshotCopyConfig copy = ReadSnapshotCopy(info[1], error);
+  return Call(info.Env(), error, [&](auto done) {
+    volume_->CopySnapshot(std::move(id), std::move(copy), std::move(done));
+  });
+}
+
+Napi::Value VolumeBinding::CancelCopy(const Napi::CallbackInfo& info) {
+  if (!CheckReceiver(info, kVolumeTag)) return {};
+  ArgumentError error;
+  CheckCount(info, 1, error);
+  std::string name = ReadString(info[0], "name", error);
+  return Call(info.Env(), error,
+              [&](auto done) { volume_->CancelCopy(std::move(name), std::move(done)); });
+}
+
+Napi::Value VolumeBinding::HoldWrites(const Napi::CallbackInfo& info) {
+  if (!CheckReceiver(info, kVolumeTag)) return {};
+  ArgumentError error;
+  CheckCount(info, 1, error);
+  const auto deadline_ms =
+      static_cast<uint32_t>(ReadWhole(info[0], "deadlineMs", 1, kWriteHoldMsMax, error));
+  if (error.any()) return Rejected(info.Env(), error);
+  return StartCall<Result<uint64_t>>(
+      info.Env(), *this, [&](auto done) { volume_->HoldWrites(deadline_ms, std::move(done)); },
+      [](Napi::Env env, const auto& hold) -> Napi::Value {
+        return Napi::Number::New(env, static_cast<double>(hold.value()));
+      });
+}
+
+Napi::Value VolumeBinding::ReleaseWrites(const Napi::CallbackInfo& info) {
+  if (!CheckReceiver(info, kVolumeTag)) return {};
+  ArgumentError error;
+  CheckCount(info, 1, error);
+  const uint64_t hold = ReadWhole(info[0], "hold", 1, kExactNumberMax, error);
+  if (error.any()) return Rejected(info.Env(), error);
+  return StartCall<Result<bool>>(
+      info.Env(), *this, [&](auto done) { volume_->ReleaseWrites(hold, std::move(done)); },
+      [](Napi::Env env, const auto& was_held) -> Napi::Value {
+        return Napi::Boolean::New(env, was_held.value());
+      });
 }
 
 Napi::Value VolumeBinding::ExportIscsi(const Napi::CallbackInfo& info) {

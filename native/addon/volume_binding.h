@@ -32,6 +32,10 @@ class VolumeBinding : public Napi::ObjectWrap<VolumeBinding> {
   Napi::Value DeleteSnapshot(const Napi::CallbackInfo& info);
   Napi::Value Expand(const Napi::CallbackInfo& info);
   Napi::Value Diff(const Napi::CallbackInfo& info);
+  Napi::Value CopySnapshot(const Napi::CallbackInfo& info);
+  Napi::Value CancelCopy(const Napi::CallbackInfo& info);
+  Napi::Value HoldWrites(const Napi::CallbackInfo& info);
+  Napi::Value ReleaseWrites(const Napi::CallbackInfo& info);
   Napi::Value ExportIscsi(const Napi::CallbackInfo& info);
   Napi::Value SetIscsiAccess(const Napi::CallbackInfo& info);
   Napi::Value UnexportIscsi(const Napi::CallbackInfo& info);

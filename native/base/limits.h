@@ -19,7 +19,11 @@ inline constexpr uint32_t kReplicaIdBytesMax = 64;         // a UUID takes 36
 inline constexpr uint32_t kSnapshotNameBytesMax = 253;     // as long as a name in Kubernetes
 inline constexpr uint64_t kUnixMsMax = 253'402'300'799'999;  // year 9999, the last of RFC 3339
 inline constexpr uint32_t kMergeWatchersMax = 8192;          // who hear of the end of a merge
-inline constexpr uint32_t kReplicaCommandsMax = 256;         // of one replica, waiting; then kBusy
+inline constexpr uint32_t kSnapshotCopiesMax = 2;  // at once, of one volume: they share its disk
+inline constexpr uint32_t kHostSnapshotCopiesMax = 4;  // each keeps one of kBlockingThreadsMax busy
+inline constexpr uint32_t kCopyProgressMsMin = 250;    // between two events of one copy
+inline constexpr uint32_t kWriteHoldMsMax = 30'000;   // Linux gives up a SCSI command after so long
+inline constexpr uint32_t kReplicaCommandsMax = 256;  // of one replica, waiting; then kBusy
 
 // -- Requests
 inline constexpr uint32_t kRequestBytesMax = 32 * kMiB;  // NBD read or write, one SCSI task
@@ -144,6 +148,7 @@ static_assert(kPduDataSegmentBytesMax <= kRequestBytesMax);
 static_assert(kPduDataSegmentBytesMax < (1u << 24),
               "DataSegmentLength has 24 bits (RFC 7143, 11.2.1)");
 static_assert(kChainLayersMax < (1u << 12));
+static_assert(kHostSnapshotCopiesMax < kBlockingThreadsMax, "metadata must not wait for copies");
 static_assert(kRingFileOpsMax + 2 * 2 * kConnectionsMax <= kRingCompletions, "iSCSI and NBD");
 static_assert(kRequestBytesMax <= kConnectionBufferBytesMax);
 static_assert(kNbdReadAheadBytesMax <= kConnectionBufferBytesMax);

@@ -54,12 +54,18 @@ Result<ReplicaDirectories> OpenReplicaDirectories(const std::string& disk_path,
   return ReplicaDirectories{std::move(replica).value(), std::move(beside).value()};
 }
 
+Result<std::unique_ptr<Directory>> OpenReplicasToCreateIn(const std::string& disk_path,
+                                                          DiskSweeper& sweeper) {
+  auto replicas = OpenOrCreateReplicas(disk_path);
+  if (replicas.ok()) sweeper.Sweep(disk_path);
+  return replicas;
+}
+
 Status CreateReplicaOnDisk(const std::string& disk_path, const std::string& name,
                            const ReplicaCreateOptions& options, DiskSweeper& sweeper) {
   RETURN_IF_ERROR(CheckReplicaName(name));
-  auto replicas = OpenOrCreateReplicas(disk_path);
+  auto replicas = OpenReplicasToCreateIn(disk_path, sweeper);
   if (!replicas.ok()) return replicas.status();
-  sweeper.Sweep(disk_path);
   return CreateReplica(**replicas, name, options);
 }
 

@@ -56,7 +56,9 @@ struct ReplicaDirectories {
 Result<ReplicaDirectories> OpenReplicaDirectories(const std::string& disk_path,
                                                   const std::string& name);
 
-// Makes `<disk>/replicas` too, durably, when it is not there yet.
+// `<disk>/replicas`, to make a replica in: durable, also when it was not there yet, and swept.
+Result<std::unique_ptr<Directory>> OpenReplicasToCreateIn(const std::string& disk_path,
+                                                          DiskSweeper& sweeper);
 Status CreateReplicaOnDisk(const std::string& disk_path, const std::string& name,
                            const ReplicaCreateOptions& options, DiskSweeper& sweeper);
 Status RemoveReplicaFromDisk(const std::string& disk_path, const std::string& name,

@@ -45,14 +45,19 @@ struct MergeDoneEvent {
   Status status;
 };
 
+struct CopyProgressEvent {
+  std::string volume_id;  // of the replica that is made
+  double share = 0;       // from 0 to 1
+};
+
 // D4: data was lost below; the volume's writes and flushes fail from now on.
 struct ReplicaFailedEvent {
   std::string volume_id;
   std::string message;
 };
 
-using HostEvent =
-    std::variant<LogEvent, SessionEvent, MergeProgressEvent, MergeDoneEvent, ReplicaFailedEvent>;
+using HostEvent = std::variant<LogEvent, SessionEvent, MergeProgressEvent, MergeDoneEvent,
+                               CopyProgressEvent, ReplicaFailedEvent>;
 
 // Called on any thread, also on data-path loops: must return at once and never call into the host.
 using EventSink = std::function<void(HostEvent event)>;

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/limits.h"
 
 namespace aurochs {
 namespace {
@@ -214,6 +215,62 @@ void HostVolume::Diff(std::string older, std::string newer, uint64_t offset_byte
       });
 }
 
+void HostVolume::CopySnapshot(std::string id, SnapshotCopyConfig copy, Done done) {
+  RunReplicaCall<Status>(std::move(done),
+                         [this, id = std::move(id), copy = std::move(copy)](Done finish) {
+                           StartCopy(id, copy, std::move(finish));
+                         });
+}
+
+void HostVolume::StartCopy(const std::string& id, const SnapshotCopyConfig& copy, Done finish) {
+  const Status named = CheckReplicaName(copy.name);
+  if (!named.ok()) return finish(named);
+  CopySlots* slots = surroundings_.copy_slots;
+  if (!slots->TryTake()) {
+    return finish({ErrorCode::kBusy, std::to_string(kHostSnapshotCopiesMax) +
+                                         " copies of snapshots are under way on this host; wait "
+                                         "for one to end"});
+  }
+  SnapshotCopyTarget target;
+  target.open_disk = [disk_path = copy.disk_path, sweeper = surroundings_.sweeper] {
+    return OpenReplicasToCreateIn(disk_path, *sweeper);
+  };
+  target.name = copy.name;
+  target.options = copy.options;
+  auto ended = [slots, finish = std::move(finish)](Status status) {
+    slots->Give();
+    finish(std::move(status));
+  };
+  auto progress = [events = surroundings_.events,
+                   volume_id = copy.options.volume_id](double share) {
+    events(CopyProgressEvent{volume_id, share});
+  };
+  replica_->CopySnapshot(id, std::move(target), std::move(ended), std::move(progress));
+}
+
+// Not as a call of an open volume: a closing one waits for its copies all the same.
+void HostVolume::CancelCopy(std::string name, Done done) {
+  const bool posted =
+      surroundings_.door->Post([self = shared_from_this(), name = std::move(name), done] {
+        if (self->replica_ == nullptr) return done(Status::Ok());
+        self->replica_->CancelCopy(name, [done] { done(Status::Ok()); });
+      });
+  if (!posted) done(Status::Ok());
+}
+
+void HostVolume::HoldWrites(uint32_t deadline_ms, std::function<void(Result<uint64_t>)> done) {
+  RunReplicaCall<Result<uint64_t>>(std::move(done), [this, deadline_ms](auto finish) {
+    replica_->HoldWrites(deadline_ms, std::move(finish));
+  });
+}
+
+void HostVolume::ReleaseWrites(uint64_t hold, std::function<void(Result<bool>)> done) {
+  const bool posted = surroundings_.door->Post([self = shared_from_this(), hold, done] {
+    done(self->replica_ != nullptr && self->replica_->ReleaseWrites(hold));
+  });
+  if (!posted) done(false);
+}
+
 void HostVolume::ExportIscsi(IscsiExportConfig config, Done done) {
   RunCall<Status>(std::move(done), [this, config = std::move(config)](Done finish) {
     finish(iscsi_export_.Offer(config.target_name, [this, &config] {
@@ -282,6 +339,7 @@ void HostVolume::Close(Done done) {
 
 void HostVolume::StartClosing() {
   state_ = State::kClosing;
+  if (replica_ != nullptr) replica_->BeginClose();
   // What an export answers as it ends does not matter here: the frontend has let go of the device
   // either way. One call more keeps the device open until both have been asked.
   calls_inside_ += 3;

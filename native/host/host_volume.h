@@ -18,6 +18,7 @@
 
 #include "base/status.h"
 #include "block/block_device.h"
+#include "host/copy_slots.h"
 #include "host/disk_jobs.h"
 #include "host/export_slot.h"
 #include "host/host_event.h"
@@ -41,6 +42,12 @@ struct IscsiExportConfig {
   iscsi::TargetAccess access;
 };
 
+struct SnapshotCopyConfig {
+  std::string disk_path;
+  std::string name;  // of the replica below `<disk>/replicas`
+  ReplicaCreateOptions options;
+};
+
 class HostVolume : public std::enable_shared_from_this<HostVolume> {
  public:
   using Done = std::function<void(Status)>;
@@ -51,6 +58,8 @@ class HostVolume : public std::enable_shared_from_this<HostVolume> {
     EventLoop* loop = nullptr;
     iscsi::Server* iscsi = nullptr;
     nbd::Server* nbd = nullptr;
+    DiskSweeper* sweeper = nullptr;
+    CopySlots* copy_slots = nullptr;
     EventSink events;
     // The device is gone and nothing of the host is used any more. On the volume's loop.
     std::function<void()> closed;
@@ -75,6 +84,15 @@ class HostVolume : public std::enable_shared_from_this<HostVolume> {
   void Diff(std::string older, std::string newer, uint64_t offset_bytes, uint32_t runs_max,
             std::function<void(Result<ReplicaDevice::DiffPage>)> done);
 
+  // Progress comes as events. kBusy also while the host runs kHostSnapshotCopiesMax.
+  void CopySnapshot(std::string id, SnapshotCopyConfig copy, Done done);
+  // Ok also of a closed volume: its copies have ended.
+  void CancelCopy(std::string name, Done done);
+
+  void HoldWrites(uint32_t deadline_ms, std::function<void(Result<uint64_t>)> done);
+  // False also of a closed volume.
+  void ReleaseWrites(uint64_t hold, std::function<void(Result<bool>)> done);
+
   // One export per frontend: kAlreadyExists while there is one. Ending none is Ok.
   void ExportIscsi(IscsiExportConfig config, Done done);
   // As the server's SetAccess says, of the target offered now; kFailedPrecondition without one.
@@ -83,8 +101,8 @@ class HostVolume : public std::enable_shared_from_this<HostVolume> {
   void ExportNbd(nbd::ExportConfig config, Done done);
   void UnexportNbd(Done done);
 
-  // Ends the exports, waits for the calls and requests in flight, flushes, closes. A later Close
-  // hears of the same end; after it, Ok.
+  // Lets held writes go on and cancels copies, ends the exports, waits for the calls and requests
+  // in flight, flushes, closes. A later Close hears of the same end; after it, Ok.
   void Close(Done done);
 
  private:
@@ -98,6 +116,7 @@ class HostVolume : public std::enable_shared_from_this<HostVolume> {
   void WatchReplica(const ReplicaInfo& info);
   Done TellMerged(const std::string& snapshot_id) const;
   std::function<void(double)> TellProgress(const std::string& snapshot_id) const;
+  void StartCopy(const std::string& id, const SnapshotCopyConfig& copy, Done finish);
 
   template <typename Outcome>
   using Call = std::function<void(std::function<void(Outcome)> done)>;

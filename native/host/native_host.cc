@@ -257,6 +257,8 @@ HostVolume::Surroundings NativeHost::SurroundingsFor(LoopSet::Member& member, ui
   surroundings.loop = &member.thread->loop();
   surroundings.iscsi = iscsi_.get();
   surroundings.nbd = nbd_.get();
+  surroundings.sweeper = &sweeper_;
+  surroundings.copy_slots = &copy_slots_;
   surroundings.events = events_;
   surroundings.closed = [this, &member, id] {
     loops_->control().Post([this, &member, id] { VolumeClosed(id, member); });

@@ -17,6 +17,7 @@
 
 #include "base/native_thread.h"
 #include "base/status.h"
+#include "host/copy_slots.h"
 #include "host/disk_jobs.h"
 #include "host/host_event.h"
 #include "host/host_volume.h"
@@ -129,6 +130,7 @@ class NativeHost {
   std::unique_ptr<iscsi::Server> iscsi_;
   std::unique_ptr<nbd::Server> nbd_;
   DiskSweeper sweeper_;
+  CopySlots copy_slots_;
   std::unique_ptr<LoopSet> loops_;
 
   // The rest belongs to the control loop.

@@ -1,7 +1,6 @@
 #include "replica/coalesce.h"
 
 #include <algorithm>
-#include <chrono>
 #include <utility>
 
 #include "base/limits.h"
@@ -12,18 +11,8 @@ namespace aurochs {
 namespace {
 
 constexpr std::string_view kComponent = "replica";
-constexpr uint64_t kStepBytes = 1 * kMiB;  // copied under one lock
-constexpr uint64_t kRestMsMax = 100;       // after a step, while requests come
 constexpr uint64_t kNoSpaceRetryMs = 30'000;
 constexpr double kProgressGrain = 0.01;
-
-static_assert(kRegionBytes % kStepBytes == 0);
-
-uint64_t MonotonicMs() {
-  return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(
-                                   std::chrono::steady_clock::now().time_since_epoch())
-                                   .count());
-}
 
 Status StoppedStatus() {
   return {ErrorCode::kUnavailable, "the replica was closed; its merges go on when it is opened"};
@@ -32,13 +21,7 @@ Status StoppedStatus() {
 }  // namespace
 
 Coalescer::Coalescer(ReplicaCore& core)
-    : core_(core), timer_(core.loop(), [this] {
-        if (phase_ == Phase::kPaused) {
-          Begin();
-        } else {
-          NextStep();
-        }
-      }) {
+    : core_(core), pace_(core, [this] { NextStep(); }), retry_(core.loop(), [this] { Begin(); }) {
   lock_.owner = this;
   lock_.on_granted = [](RangeLock::Holder* holder) {
     static_cast<Lock*>(holder)->owner->CopyLocked();
@@ -63,6 +46,15 @@ void Coalescer::Kick() {
   if (phase_ == Phase::kIdle || phase_ == Phase::kPaused) Begin();
 }
 
+void Coalescer::HoldBack(const std::vector<uint32_t>& layers) {
+  held_back_.insert(layers.begin(), layers.end());
+}
+
+void Coalescer::LetGo(const std::vector<uint32_t>& layers) {
+  for (const uint32_t layer : layers) held_back_.erase(held_back_.find(layer));
+  Kick();
+}
+
 void Coalescer::Stop(std::function<void()> stopped) {
   stopped_ = std::move(stopped);
   if (phase_ == Phase::kIdle || phase_ == Phase::kPaused || phase_ == Phase::kResting) StopNow();
@@ -71,7 +63,8 @@ void Coalescer::Stop(std::function<void()> stopped) {
 // True if it was asked to stop, and has.
 bool Coalescer::StopNow() {
   if (!stopped_) return phase_ == Phase::kStopped;
-  timer_.Cancel();
+  pace_.Cancel();
+  retry_.Cancel();
   phase_ = Phase::kStopped;
   for (auto& [id, watcher] : std::exchange(watchers_, {})) {
     if (watcher.merged) {
@@ -95,7 +88,8 @@ const LayerMeta* Coalescer::PickLayer() const {
   std::map<uint32_t, size_t> children;
   for (const LayerMeta& layer : core_.meta().layers) ++children[layer.parent];
   for (const LayerMeta& layer : core_.meta().layers) {
-    if (!layer.snapshot || !layer.snapshot->removing || given_up_.contains(layer.snapshot->id)) {
+    if (!layer.snapshot || !layer.snapshot->removing || given_up_.contains(layer.snapshot->id) ||
+        held_back_.contains(layer.number)) {
       continue;
     }
     const size_t count = children[layer.number];
@@ -109,6 +103,7 @@ const LayerMeta* Coalescer::PickLayer() const {
 bool Coalescer::PlanHolds() const {
   const LayerMeta* layer = core_.meta().Find(plan_->layer);
   if (layer == nullptr || !layer->snapshot || layer->snapshot->id != plan_id_) return false;
+  if (held_back_.contains(plan_->layer)) return false;
   const auto children = core_.meta().Children(plan_->layer);
   return children.size() == 1 && children[0] == plan_->child &&
          (plan_->direction == Direction::kUp || !ChildIsHead());
@@ -120,7 +115,7 @@ MergePair Coalescer::PairOf(const Plan& plan) const {
 }
 
 void Coalescer::Begin() {
-  timer_.Cancel();
+  retry_.Cancel();
   plan_.reset();
   if (StopNow()) return;
   phase_ = Phase::kIdle;
@@ -212,27 +207,23 @@ void Coalescer::StepInside() {
     core_.path().gate().Leave();
     return End();
   }
-  step_.range = {plan_->at_bytes, std::min(kStepBytes, source_bytes - plan_->at_bytes)};
+  step_.range = {plan_->at_bytes, std::min(kBackgroundStepBytes, source_bytes - plan_->at_bytes)};
   step_.copied.clear();
-  requests_before_ = core_.path().requests_started();
+  pace_.Begin();
   // Of the layers, requests write to the head only.
   if (!ChildIsHead() || core_.path().range_lock().Acquire(&lock_, step_.range, true)) CopyLocked();
 }
 
 void Coalescer::CopyLocked() {
   const MergePair pair = PairOf(*plan_);
-  auto took_ms = std::make_shared<uint64_t>();
-  core_.Blocking(
-      [this, pair, took_ms, up = plan_->direction == Direction::kUp] {
-        const uint64_t began_ms = MonotonicMs();
-        Status status = up ? CopyUp(pair, &step_, &buffer_) : CopyDown(pair, &step_, &buffer_);
-        *took_ms = MonotonicMs() - began_ms;
-        return status;
+  pace_.Work(
+      [this, pair, up = plan_->direction == Direction::kUp] {
+        return up ? CopyUp(pair, &step_, &buffer_) : CopyDown(pair, &step_, &buffer_);
       },
-      [this, took_ms](const Status& status) { StepDone(status, *took_ms); });
+      [this](const Status& status) { StepDone(status); });
 }
 
-void Coalescer::StepDone(const Status& status, uint64_t took_ms) {
+void Coalescer::StepDone(const Status& status) {
   DataPath& path = core_.path();
   if (ChildIsHead()) {
     path.MarkHeadDirty();
@@ -249,12 +240,7 @@ void Coalescer::StepDone(const Status& status, uint64_t took_ms) {
   plan_->at_bytes = step_.next_bytes;
   ReportProgress();
   phase_ = Phase::kResting;
-  if (path.requests_started() == requests_before_) {
-    // Through the loop, so that whoever waits gets in between two steps.
-    core_.loop().Post([this] { NextStep(); });
-  } else {
-    timer_.Start(std::clamp<uint64_t>(took_ms, 1, kRestMsMax));
-  }
+  pace_.Rest();
 }
 
 void Coalescer::ReportProgress() {
@@ -372,7 +358,7 @@ void Coalescer::Trouble(const Status& status) {
     plan_.reset();
     if (StopNow()) return;
     phase_ = Phase::kPaused;
-    timer_.Start(kNoSpaceRetryMs);
+    retry_.Start(kNoSpaceRetryMs);
     return;
   }
   const std::string id = plan_id_;

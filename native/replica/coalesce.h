@@ -19,10 +19,10 @@
 #include <string>
 #include <vector>
 
-#include "base/limits.h"
 #include "base/status.h"
 #include "replica/merge_copy.h"
 #include "replica/replica_core.h"
+#include "replica/step_pace.h"
 
 namespace aurochs {
 
@@ -39,6 +39,12 @@ class Coalescer {
   // Who hears of the end of snapshot `id`, and of its share done. Both may be empty.
   void Watch(const std::string& id, std::function<void(Status)> merged,
              std::function<void(double)> progress);
+  // No layer of `layers` changes, ends or is merged into its child until LetGo, which is called
+  // once for each call. A copying step that runs may still end: it changes nothing that is read
+  // (see docs/replica-format.md, "Removing a snapshot"). REQUIRES of HoldBack: called in a command,
+  // so that no commit is under way.
+  void HoldBack(const std::vector<uint32_t>& layers);
+  void LetGo(const std::vector<uint32_t>& layers);
   // Calls back when no step runs any more; none starts after. Watchers hear kUnavailable.
   void Stop(std::function<void()> stopped);
 
@@ -83,7 +89,7 @@ class Coalescer {
   void NextStep();
   void StepInside();
   void CopyLocked();
-  void StepDone(const Status& status, uint64_t took_ms);
+  void StepDone(const Status& status);
   void End();
   void FlushTarget(std::function<void(Status)> then);
   void CommitMerge(ReplicaCore::Finished finished);
@@ -98,12 +104,13 @@ class Coalescer {
   std::string plan_id_;  // of the snapshot that goes
   MergeStep step_;
   std::vector<std::byte> buffer_;
-  uint64_t requests_before_ = 0;
   double reported_ = 0;
   Lock lock_;
-  Timer timer_;
+  StepPace pace_;
+  Timer retry_;                                   // without space
   std::multimap<std::string, Watcher> watchers_;  // by snapshot id
   std::set<std::string> given_up_;                // until the next open
+  std::multiset<uint32_t> held_back_;             // layers, by number
   std::function<void()> stopped_;
 };
 

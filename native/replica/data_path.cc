@@ -7,6 +7,13 @@
 #include "replica/layer_runs.h"
 
 namespace aurochs {
+namespace {
+
+bool ChangesData(const IoRequest& request) {
+  return request.op != IoOp::kRead && request.op != IoOp::kFlush;
+}
+
+}  // namespace
 
 struct DataPath::Pools {
   ObjectPool<ReadOp> reads;
@@ -31,6 +38,7 @@ DataPath::DataPath(EventLoop& loop, LayerTree& tree, std::function<void()> need_
 DataPath::~DataPath() {
   CHECK(gate_.inside() == 0);
   CHECK(held_requests_.first == nullptr && held_queries_.first == nullptr);
+  CHECK(held_writes_.first == nullptr);
   CHECK(waiting_for_zero_map_.first == nullptr);
 }
 
@@ -45,6 +53,11 @@ void DataPath::Submit(IoRequest* request) {
                         extent.length_bytes == 0 ? ErrorCode::kOk : ErrorCode::kOutOfRange);
       return;
     }
+  }
+  // Before the gate is looked at, so that held writes keep their order whatever it does.
+  if (writes_held_ && ChangesData(*request)) {
+    held_writes_.Push(request);
+    return;
   }
   if (gate_.closed()) {
     held_requests_.Push(request);
@@ -186,17 +199,33 @@ void FlushOp::End(ErrorCode result) {
 
 void DataPath::Reopen() {
   gate_.Open();
-  for (IoRequest* request = held_requests_.TakeAll(); request != nullptr;) {
-    IoRequest* next = request->next;
-    Submit(request);
-    request = next;
-  }
+  SubmitAll(held_requests_);
   for (AllocationQuery* query = held_queries_.TakeAll(); query != nullptr;) {
     AllocationQuery* next = query->next;
     Submit(query);
     query = next;
   }
   for (auto& enter : std::exchange(held_entries_, {})) EnterWhenOpen(std::move(enter));
+}
+
+// Also those that cannot go on yet and wait for something else.
+void DataPath::SubmitAll(Queue<IoRequest>& held) {
+  for (IoRequest* request = held.TakeAll(); request != nullptr;) {
+    IoRequest* next = request->next;
+    Submit(request);
+    request = next;
+  }
+}
+
+void DataPath::HoldWrites() {
+  CHECK(!writes_held_ && gate_.inside() == 0);
+  writes_held_ = true;
+}
+
+void DataPath::LetWritesGo() {
+  CHECK(writes_held_);
+  writes_held_ = false;
+  SubmitAll(held_writes_);
 }
 
 void DataPath::EnterWhenOpen(std::function<void()> enter) {
@@ -217,13 +246,10 @@ void DataPath::TreeChanged(bool forget_map) {
 }
 
 void DataPath::ZeroMapDecided(const Status& status) {
+  if (status.ok()) return SubmitAll(waiting_for_zero_map_);
   for (IoRequest* request = waiting_for_zero_map_.TakeAll(); request != nullptr;) {
     IoRequest* next = request->next;
-    if (status.ok()) {
-      Submit(request);
-    } else {
-      request->complete(request, status.code());
-    }
+    request->complete(request, status.code());
     request = next;
   }
 }

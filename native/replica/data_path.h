@@ -51,6 +51,11 @@ class DataPath {
   // Calls `enter` inside the gate: now or when it is open. Ends with gate().Leave().
   void EnterWhenOpen(std::function<void()> enter);
 
+  // Requests that change data wait from now until LetWritesGo, and then go on in their order.
+  // REQUIRES of HoldWrites: nobody is inside the gate.
+  void HoldWrites();
+  void LetWritesGo();
+
   // Inside a barrier: the tree has another head or another number of layers. `forget_map`: blocks
   // may have got other answers than the block map's.
   void TreeChanged(bool forget_map);
@@ -122,6 +127,10 @@ class DataPath {
       return all;
     }
   };
+  void SubmitAll(Queue<IoRequest>& held);
+
+  bool writes_held_ = false;
+  Queue<IoRequest> held_writes_;
   Queue<IoRequest> held_requests_;  // while the gate is closed
   Queue<AllocationQuery> held_queries_;
   std::vector<std::function<void()>> held_entries_;

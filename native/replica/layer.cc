@@ -34,4 +34,16 @@ Result<uint64_t> Layer::NextRegion(uint64_t region, uint64_t region_end) const {
   return *next_zeros < region_end ? std::min(next, *next_zeros) : next;
 }
 
+Result<uint64_t> NextRegionOf(std::span<Layer* const> layers, uint64_t region,
+                              uint64_t region_end) {
+  uint64_t next = region_end;
+  for (const Layer* layer : layers) {
+    if (next == region) break;
+    auto found = layer->NextRegion(region, next);
+    if (!found.ok()) return found.status();
+    next = std::min(next, *found);
+  }
+  return next;
+}
+
 }  // namespace aurochs

@@ -2,11 +2,12 @@
 // below"; what is allocated is what the layer holds.
 //
 // Thread: any for the files; `size_bytes` and `zero_map` change only while no work is inside the
-//         replica's gate.
+//         replica's gate, and not at all while a copy holds the layer (Coalescer::HoldBack).
 #pragma once
 
 #include <cstdint>
 #include <memory>
+#include <span>
 
 #include "base/status.h"
 #include "io/file.h"
@@ -32,5 +33,9 @@ struct Layer {
   // UINT64_MAX if there is none.
   Result<uint64_t> NextRegion(uint64_t region, uint64_t region_end) const;
 };
+
+// The first region at or after `region` of which any of `layers` may say something; `region_end` if
+// there is none before it.
+Result<uint64_t> NextRegionOf(std::span<Layer* const> layers, uint64_t region, uint64_t region_end);
 
 }  // namespace aurochs

@@ -10,18 +10,6 @@ namespace {
 // Regions that one call scans at most; it then ends early, so that no call takes long.
 constexpr uint64_t kRegionsPerCallMax = 256;
 
-// The first region at or after `region` about which a layer says anything; `region_end` if none.
-Result<uint64_t> NextRegion(std::span<Layer* const> layers, uint64_t region, uint64_t region_end) {
-  uint64_t next = region_end;
-  for (const Layer* layer : layers) {
-    if (next == region) break;
-    auto found = layer->NextRegion(region, next);
-    if (!found.ok()) return found.status();
-    next = std::min(next, *found);
-  }
-  return next;
-}
-
 Status AddHeldBlocks(std::span<Layer* const> layers, uint64_t region, BlockSet* held) {
   for (const Layer* layer : layers) RETURN_IF_ERROR(layer->Scan(region, held, held));
   return Status::Ok();
@@ -113,7 +101,7 @@ Status QueryAllocation(std::span<Layer* const> path, AllocationQuery* query) {
   uint64_t region = extent.offset_bytes / kRegionBytes;
   RunCollector<AllocationRun> runs(extent, std::max(query->runs_max, 1u), &query->runs);
   for (uint64_t scanned = 0; scanned < kRegionsPerCallMax && region < region_end; ++scanned) {
-    auto next = NextRegion(path, region, region_end);
+    auto next = NextRegionOf(path, region, region_end);
     if (!next.ok()) return next.status();
     if (!runs.Add(*next * kRegionBytes, AllocationState::kHole)) break;
     region = *next;
@@ -133,7 +121,7 @@ Result<ReplicaDevice::DiffPage> DiffLayers(const DiffSides& sides, uint64_t offs
   const uint64_t region_end = AlignUp(sides.size_bytes, kRegionBytes) / kRegionBytes;
   uint64_t region = offset_bytes / kRegionBytes;
   for (uint64_t scanned = 0; scanned < kRegionsPerCallMax; ++scanned) {
-    auto next = NextRegion(sides.changed, region, region_end);
+    auto next = NextRegionOf(sides.changed, region, region_end);
     if (!next.ok()) return next.status();
     region = *next;
     if (region == region_end) return page;

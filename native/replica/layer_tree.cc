@@ -139,8 +139,9 @@ std::vector<std::unique_ptr<Layer>> LayerTree::Replace(ReplicaMeta meta,
   for (auto& layer : layers_) {
     const LayerMeta* layer_meta = meta_.Find(layer->number);
     if (layer_meta != nullptr) {
-      layer->size_bytes = layer_meta->size_bytes;
-      if (!layer_meta->has_zero_map) layer->zero_map.reset();
+      // Copies read layers that do not change outside the gate, so these are not even written to.
+      if (layer->size_bytes != layer_meta->size_bytes) layer->size_bytes = layer_meta->size_bytes;
+      if (layer->zero_map != nullptr && !layer_meta->has_zero_map) layer->zero_map.reset();
     }
     (layer_meta != nullptr ? kept : dropped).push_back(std::move(layer));
   }

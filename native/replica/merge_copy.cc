@@ -39,16 +39,17 @@ Status CopyData(Layer& from, Layer& to, const BlockSet& blocks, MergeStep* step,
   return Status::Ok();
 }
 
-// Sets step->next_bytes to the first place past its range where `source` holds something.
-Status FindNext(const Layer& source, MergeStep* step) {
+// Sets step->next_bytes to the first place past its range where one of `sources` holds something.
+Status FindNext(std::span<Layer* const> sources, MergeStep* step) {
   const uint64_t end = step->range.end_bytes();
   if (end % kRegionBytes != 0) {
     step->next_bytes = end;
     return Status::Ok();
   }
-  auto region = source.NextRegion(end / kRegionBytes, UINT64_MAX / kRegionBytes);
+  constexpr uint64_t kRegionEnd = UINT64_MAX / kRegionBytes;
+  auto region = NextRegionOf(sources, end / kRegionBytes, kRegionEnd);
   if (!region.ok()) return region.status();
-  step->next_bytes = *region == UINT64_MAX ? UINT64_MAX : *region * kRegionBytes;
+  step->next_bytes = *region == kRegionEnd ? UINT64_MAX : *region * kRegionBytes;
   return Status::Ok();
 }
 
@@ -71,7 +72,7 @@ Status CopyUp(const MergePair& pair, MergeStep* step, std::vector<std::byte>* bu
                                                 extent.length_bytes / kBlockBytes));
     }
   }
-  return FindNext(*pair.layer, step);
+  return FindNext({&pair.layer, 1}, step);
 }
 
 Status CopyDown(const MergePair& pair, MergeStep* step, std::vector<std::byte>* buffer) {
@@ -87,7 +88,24 @@ Status CopyDown(const MergePair& pair, MergeStep* step, std::vector<std::byte>* 
     }
     RETURN_IF_ERROR(pair.layer->file->PunchHole(extent.offset_bytes, extent.length_bytes));
   }
-  return FindNext(*pair.child, step);
+  return FindNext({&pair.child, 1}, step);
+}
+
+Status CopyChain(std::span<Layer* const> path, Layer& target, MergeStep* step,
+                 std::vector<std::byte>* buffer) {
+  BlockSet answered;
+  for (Layer* layer : path) {
+    BlockSet data;
+    BlockSet zeros;
+    RETURN_IF_ERROR(layer->Scan(step->range.offset_bytes / kRegionBytes, &data, &zeros));
+    BlockSet visible = data;
+    visible.Remove(answered);
+    RETURN_IF_ERROR(CopyData(*layer, target, visible, step, buffer));
+    answered.Add(data);
+    answered.Add(zeros);
+    if (answered.full()) break;
+  }
+  return FindNext(path, step);
 }
 
 Status PrepareCopyDown(const MergePair& pair) {

@@ -3,11 +3,11 @@
 #include <algorithm>
 
 #include "base/limits.h"
+#include "replica/replica_draft.h"
 
 namespace aurochs {
 namespace {
 
-constexpr std::string_view kNewPrefix = ".new-";
 constexpr std::string_view kRemovedPrefix = ".removed-";
 constexpr std::string_view kSizeProbeFile = ".size-probe";
 
@@ -17,51 +17,6 @@ std::string WithPrefix(std::string_view prefix, std::string_view name) {
 
 bool Contains(const std::vector<std::string>& names, std::string_view name) {
   return std::binary_search(names.begin(), names.end(), name);
-}
-
-Status CheckOptions(const ReplicaCreateOptions& options) {
-  if (!IsReplicaId(options.volume_id) || !IsReplicaId(options.replica_id)) {
-    return {ErrorCode::kInvalidArgument,
-            "the ids of volume and replica have 1 to 64 letters, digits or \"._:-\""};
-  }
-  if (!IsAligned(options.size_bytes, kBlockBytes)) {
-    return {ErrorCode::kInvalidArgument, "a volume's size is a multiple of 4096 bytes"};
-  }
-  if (options.size_bytes < kVolumeBytesMin || options.size_bytes > kVolumeBytesMax) {
-    return {ErrorCode::kOutOfRange, "a volume has " + std::to_string(kVolumeBytesMin) + " to " +
-                                        std::to_string(kVolumeBytesMax) + " bytes"};
-  }
-  return Status::Ok();
-}
-
-// A replica's directory holds files only.
-Status RemoveTree(Directory& disk, std::string_view name) {
-  {
-    auto directory = disk.OpenDirectory(name);
-    if (!directory.ok()) return directory.status();
-    auto names = (*directory)->List();
-    if (!names.ok()) return names.status();
-    for (const std::string& file : *names) RETURN_IF_ERROR((*directory)->Remove(file));
-  }
-  return disk.RemoveDirectory(name);
-}
-
-Status FillNewReplica(Directory& directory, const ReplicaCreateOptions& options) {
-  ReplicaMeta meta;
-  meta.volume_id = options.volume_id;
-  meta.replica_id = options.replica_id;
-  meta.head = meta.next_layer++;
-  meta.layers.push_back({meta.head, 0, options.size_bytes, false, std::nullopt});
-
-  auto head = CreateLayer(directory, meta.head, options.size_bytes);
-  if (head.status().code() == ErrorCode::kOutOfRange) {
-    return TooLargeForFileSystem(directory, options.size_bytes);
-  }
-  if (!head.ok()) return head.status();
-  Status status;
-  (void)StoreReplicaMeta(directory, meta,
-                         &status);  // Syncs the directory, the head's name with it.
-  return status;
 }
 
 }  // namespace
@@ -91,29 +46,9 @@ Status TooLargeForFileSystem(Directory& directory, uint64_t size_bytes) {
 }
 
 Status CreateReplica(Directory& disk, std::string_view name, const ReplicaCreateOptions& options) {
-  RETURN_IF_ERROR(CheckOptions(options));
-  auto names = disk.List();
-  if (!names.ok()) return names.status();
-  if (Contains(*names, name)) {
-    // Whoever made it may have died before its name was durable, and the caller takes it for made.
-    RETURN_IF_ERROR(disk.Sync());
-    return {ErrorCode::kAlreadyExists, disk.path() + "/" + std::string(name) + " exists"};
-  }
-  const std::string temporary = WithPrefix(kNewPrefix, name);
-  if (Contains(*names, temporary)) RETURN_IF_ERROR(RemoveTree(disk, temporary));
-
-  RETURN_IF_ERROR(disk.CreateDirectory(temporary));
-  auto directory = disk.OpenDirectory(temporary);
-  Status status = directory.status();
-  if (status.ok()) status = FillNewReplica(**directory, options);
-  if (status.ok()) status = disk.Rename(temporary, name);
-  if (!status.ok()) {
-    (void)RemoveTree(disk, temporary);  // Else RemoveInterrupted does.
-    return status;
-  }
-  status = disk.Sync();
-  if (!status.ok()) (void)RemoveReplica(disk, name);
-  return status;
+  auto draft = ReplicaDraft::Begin(disk, name, options);
+  if (!draft.ok()) return draft.status();
+  return (*draft)->Publish();
 }
 
 Status RemoveReplica(Directory& disk, std::string_view name) {
@@ -139,9 +74,8 @@ Status RemoveInterrupted(Directory& disk) {
   auto names = disk.List();
   if (!names.ok()) return names.status();
   for (const std::string& name : *names) {
-    if (name.starts_with(kNewPrefix) || name.starts_with(kRemovedPrefix)) {
-      RETURN_IF_ERROR(RemoveTree(disk, name));
-    }
+    if (IsDraftName(name)) RETURN_IF_ERROR(RemoveAbandonedDraft(disk, name));
+    if (name.starts_with(kRemovedPrefix)) RETURN_IF_ERROR(RemoveTree(disk, name));
   }
   return Status::Ok();
 }

@@ -11,6 +11,8 @@
 #include "replica/meta_steps.h"
 #include "replica/replica_core.h"
 #include "replica/replica_create.h"
+#include "replica/snapshot_copies.h"
+#include "replica/write_hold.h"
 
 namespace aurochs {
 namespace {
@@ -19,7 +21,10 @@ class OpenedReplica final : public ReplicaDevice {
  public:
   OpenedReplica(EventLoop& loop, std::unique_ptr<Directory> directory,
                 std::unique_ptr<DirectoryLock> lock, std::unique_ptr<LayerTree> tree)
-      : core_(loop, std::move(directory), std::move(lock), std::move(tree)), coalescer_(core_) {
+      : core_(loop, std::move(directory), std::move(lock), std::move(tree)),
+        coalescer_(core_),
+        copies_(core_, coalescer_),
+        hold_(core_) {
     info_.size_bytes = core_.meta().size_bytes();
     (void)RefreshSnapshots();
     coalescer_.Kick();
@@ -44,6 +49,7 @@ class OpenedReplica final : public ReplicaDevice {
 
   void Revert(std::string id, Done done) override {
     Run(std::move(done), [this, id = std::move(id)](Done end) {
+      if (hold_.on()) return end(HeldStatus());
       auto next = std::make_shared<ReplicaMeta>(core_.meta());
       Status allowed = StepRevert(next.get(), id);
       if (!allowed.ok()) return end(std::move(allowed));
@@ -57,14 +63,30 @@ class OpenedReplica final : public ReplicaDevice {
   void Diff(std::string older, std::string newer, uint64_t offset_bytes, uint32_t runs_max,
             std::function<void(Result<DiffPage>)> done) override;
   void Describe(std::function<void(Result<ReplicaInfo>)> done) override;
+  void CopySnapshot(std::string id, SnapshotCopyTarget target, Done done,
+                    std::function<void(double)> progress) override {
+    copies_.Start(std::move(id), std::move(target), std::move(done), std::move(progress));
+  }
+  void CancelCopy(const std::string& name, std::function<void()> ended) override {
+    copies_.Cancel(name, std::move(ended));
+  }
+  void HoldWrites(uint32_t deadline_ms, std::function<void(Result<uint64_t>)> done) override;
+  bool ReleaseWrites(uint64_t hold) override { return hold_.Release(hold); }
   bool failed() const override { return core_.failed(); }
   void OnFailure(std::function<void()> failed) override { core_.OnFailure(std::move(failed)); }
+  void BeginClose() override {
+    hold_.Forbid();
+    copies_.CancelAll();
+  }
   void Close(Done done) override;
 
  private:
   using Step = std::function<void(Done end)>;
 
   Status UsableStatus() const;
+  static Status HeldStatus() {
+    return {ErrorCode::kBusy, "the volume's writes are held; wait until they are released"};
+  }
   void Run(Done done, Step step);
   void ReplaceHead(std::shared_ptr<ReplicaMeta> next, bool flush, Done end);
   void SwitchHead(std::shared_ptr<ReplicaMeta> next, bool flush,
@@ -78,6 +100,8 @@ class OpenedReplica final : public ReplicaDevice {
 
   ReplicaCore core_;
   Coalescer coalescer_;
+  SnapshotCopies copies_;
+  WriteHold hold_;
   DeviceInfo info_;
   std::shared_ptr<const SnapshotNames> snapshots_;
   bool closing_ = false;
@@ -338,9 +362,26 @@ void OpenedReplica::Describe(std::function<void(Result<ReplicaInfo>)> done) {
   });
 }
 
+// The barrier as snapshots use it, short; what stays is the hold.
+void OpenedReplica::HoldWrites(uint32_t deadline_ms, std::function<void(Result<uint64_t>)> done) {
+  auto held = std::make_shared<Result<uint64_t>>(uint64_t{0});
+  auto ended = [held, done = std::move(done)](const Status& status) {
+    done(status.ok() ? *held : Result<uint64_t>(status));
+  };
+  Run(ended, [this, deadline_ms, held](Done end) {
+    if (hold_.on()) return end(HeldStatus());
+    core_.path().CloseGate([this, deadline_ms, held, end] {
+      *held = hold_.Begin(deadline_ms);
+      core_.path().Reopen();
+      end(held->status());
+    });
+  });
+}
+
 void OpenedReplica::Close(Done done) {
   CHECK(!closing_);
   closing_ = true;
+  BeginClose();
   auto close = [this, done = std::move(done)] {
     core_.path().CloseGate([this, done] {
       core_.path().Flush([this, done](ErrorCode result) {
@@ -349,9 +390,11 @@ void OpenedReplica::Close(Done done) {
       });
     });
   };
-  coalescer_.Stop([this, close = std::move(close)] {
-    // After the commands that wait; none comes after it.
-    core_.EnqueueLast([close](auto) { close(); });
+  copies_.AwaitEnd([this, close = std::move(close)] {
+    coalescer_.Stop([this, close] {
+      // After the commands that wait; none comes after it.
+      core_.EnqueueLast([close](auto) { close(); });
+    });
   });
 }
 

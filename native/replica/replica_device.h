@@ -47,6 +47,14 @@ struct ReplicaCreateOptions {
   uint64_t size_bytes = 0;  // multiple of 4 KiB
 };
 
+// What a copy of a snapshot becomes, and where.
+struct SnapshotCopyTarget {
+  // Opens the directory that it is made in. Runs on a worker.
+  std::function<Result<std::unique_ptr<Directory>>()> open_disk;
+  std::string name;
+  ReplicaCreateOptions options;  // not smaller than the snapshot
+};
+
 // One range in which two states of a volume may differ, and what the newer one holds there.
 struct DiffRun {
   Extent extent;
@@ -98,11 +106,32 @@ class ReplicaDevice : public BlockDevice {
                     std::function<void(Result<DiffPage>)> done) = 0;
   virtual void Describe(std::function<void(Result<ReplicaInfo>)> done) = 0;
 
+  // Makes a new replica of one layer that reads as the snapshot does. Calls back when it is whole
+  // and durable and has its name; before that, and if it fails, there is nothing by that name. The
+  // volume goes on serving; merges of the layers that are read wait. `progress` (may be empty)
+  // hears its share done from 0 to 1, a few times a second. kNoSpace before anything is copied when
+  // it cannot fit; kAlreadyExists only when what is there is durable; kAborted when it is cancelled
+  // or BeginClose is called; kBusy while there are kSnapshotCopiesMax, or one to that name.
+  virtual void CopySnapshot(std::string id, SnapshotCopyTarget target, Done done,
+                            std::function<void(double)> progress) = 0;
+  // Ends the copy to `name`, if there is one, and calls back when nothing is left of it.
+  virtual void CancelCopy(const std::string& name, std::function<void()> ended) = 0;
+
+  // Holds back what would change the volume's data, and waits for what is under way. Calls back
+  // with the hold's number when that is so; reads and snapshots go on. Ends by ReleaseWrites, by
+  // BeginClose, or `deadline_ms` after it has begun; kBusy while there is one.
+  virtual void HoldWrites(uint32_t deadline_ms, std::function<void(Result<uint64_t>)> done) = 0;
+  // Whether the hold was on until now; what was held back goes on.
+  virtual bool ReleaseWrites(uint64_t hold) = 0;
+
   // Whether data was lost below us (D4); then every write and flush fails with kIo.
   virtual bool failed() const = 0;
   // Called once when that happens; at once if it has.
   virtual void OnFailure(std::function<void()> failed) = 0;
 
+  // Lets held writes go on and cancels copies; none is begun any more. For owners that wait for
+  // requests and calls before they call Close, which does it too.
+  virtual void BeginClose() = 0;
   // No request may be submitted after this call. Waits for those in flight, stops the merge between
   // two steps, flushes, closes. The device may be destroyed once `done` was called.
   virtual void Close(Done done) = 0;
