@@ -1,6 +1,5 @@
 #include "support/replica_rig.h"
 
-#include <future>
 #include <utility>
 
 namespace aurochs::test {
@@ -159,6 +158,60 @@ Status ReplicaRig::Expand(uint64_t size_bytes) {
   return Await<Status>([this, size_bytes](std::function<void(Status)> done) {
     device_->Expand(size_bytes, std::move(done));
   });
+}
+
+std::future<Status> ReplicaRig::StartCopy(const std::string& word, OpenDisk open_disk,
+                                          const std::string& name, uint64_t size_bytes,
+                                          std::function<void(double)> progress) {
+  auto promise = std::make_shared<std::promise<Status>>();
+  SnapshotCopyTarget target{
+      std::move(open_disk), name, {"volume-" + name, "replica-" + name, size_bytes}};
+  loop().Post([this, promise, word, target, progress = std::move(progress)] {
+    device_->CopySnapshot(
+        SnapshotId(word), target,
+        [promise](Status status) { promise->set_value(std::move(status)); }, progress);
+  });
+  return promise->get_future();
+}
+
+std::future<void> ReplicaRig::StartCancel(const std::string& name) {
+  auto promise = std::make_shared<std::promise<void>>();
+  loop().Post(
+      [this, promise, name] { device_->CancelCopy(name, [promise] { promise->set_value(); }); });
+  return promise->get_future();
+}
+
+Result<uint64_t> ReplicaRig::Hold(uint32_t deadline_ms) {
+  return Await<Result<uint64_t>>(
+      [this, deadline_ms](auto done) { device_->HoldWrites(deadline_ms, std::move(done)); });
+}
+
+bool ReplicaRig::Release(uint64_t hold) {
+  return Await<bool>([this, hold](auto done) { done(device_->ReleaseWrites(hold)); });
+}
+
+std::future<ErrorCode> ReplicaRig::StartFill(uint64_t offset_bytes, uint64_t length_bytes,
+                                             uint8_t value) {
+  struct Fill : Pending {
+    std::vector<std::byte> bytes;
+  };
+  auto fill = std::make_shared<Fill>();
+  auto promise = std::make_shared<std::promise<ErrorCode>>();
+  fill->bytes.assign(length_bytes, std::byte{value});
+  fill->piece = {fill->bytes.data(), fill->bytes.size()};
+  fill->request.op = IoOp::kWrite;
+  fill->request.extent = {offset_bytes, length_bytes};
+  fill->request.iov = {&fill->piece, 1};
+  fill->request.complete = CompletePending;
+  fill->request.owner = static_cast<Pending*>(fill.get());
+  loop().Post([this, fill, promise] {
+    fill->done = [this, fill, promise](ErrorCode result) {
+      promise->set_value(result);
+      loop().Post([fill] { fill->done = {}; });  // It holds itself until here.
+    };
+    device_->Submit(&fill->request);
+  });
+  return promise->get_future();
 }
 
 Result<ReplicaInfo> ReplicaRig::Describe() {

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <future>
 #include <memory>
 #include <optional>
 #include <string>
@@ -51,6 +52,16 @@ class ReplicaRig {
   Status DeleteRecorded(const std::string& word);
   Status Delete(const std::string& word);
   Status Expand(uint64_t size_bytes);
+  // Copies snapshot `word` to `name`, as another volume of `size_bytes`.
+  using OpenDisk = std::function<Result<std::unique_ptr<Directory>>()>;
+  std::future<Status> StartCopy(const std::string& word, OpenDisk open_disk,
+                                const std::string& name, uint64_t size_bytes,
+                                std::function<void(double)> progress = {});
+  std::future<void> StartCancel(const std::string& name);
+  Result<uint64_t> Hold(uint32_t deadline_ms);
+  bool Release(uint64_t hold);
+  // Submitted before any later call; the bytes are kept until it is answered.
+  std::future<ErrorCode> StartFill(uint64_t offset_bytes, uint64_t length_bytes, uint8_t value);
   Result<ReplicaInfo> Describe();
   // All pages, as "d4096@0 h8192@16384".
   std::string Diff(const std::string& older, const std::string& newer, uint32_t runs_max = 64);

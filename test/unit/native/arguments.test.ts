@@ -78,6 +78,10 @@ describe('the addon’s arguments', () => {
     for (const wrong of [-1, 2 ** 53, 0.5, Infinity, 1n, '1', undefined]) {
       await refuses(volume, 'takeSnapshot', ['id', 'name', wrong], /createdUnixMs must be a whole/);
     }
+    for (const wrong of [0, 30_001, 0.5, '1', 1n]) {
+      await refuses(volume, 'holdWrites', [wrong], /deadlineMs must be a whole number from 1/);
+    }
+    await refuses(volume, 'releaseWrites', [0], /hold must be a whole number from 1/);
     for (const wrong of [0, 65_537, -1, 1n]) {
       await refuses(volume, 'diff', ['', '', 0n, wrong], /runsMax must be a whole number from 1/);
     }
@@ -133,6 +137,18 @@ describe('the addon’s arguments', () => {
       create({ ...replica, size: 1n }),
       /options\.size must be left/,
     );
+
+    const copy = { ...replica, diskPath: '/tmp', name: 'x' };
+    const copySnapshot = (change: object) => ['s', { ...copy, ...change }];
+    await refuses(volume, 'copySnapshot', ['s', null], /copy must be an object/);
+    await refuses(
+      volume,
+      'copySnapshot',
+      copySnapshot({ diskPath: 1 }),
+      /copy\.diskPath must be a/,
+    );
+    await refuses(volume, 'copySnapshot', copySnapshot({ sizeBytes: 1 }), /copy\.sizeBytes/);
+    await refuses(volume, 'copySnapshot', copySnapshot({ epoch: 1n }), /copy\.epoch must be left/);
 
     const nbd = { name: 'x', description: '', readOnly: false };
     await refuses(
