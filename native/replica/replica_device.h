@@ -68,7 +68,8 @@ Status CreateReplica(Directory& disk, std::string_view name, const ReplicaCreate
 // Blocks.
 Status RemoveReplica(Directory& disk, std::string_view name);
 // Removes what interrupted creations and removals left below `disk`. Blocks. Called when a disk is
-// taken into use, before anything is created on it or removed from it.
+// taken into use, before anything is created on it or removed from it. kBusy when another process
+// is creating there.
 Status RemoveInterrupted(Directory& disk);
 
 class ReplicaDevice : public BlockDevice {

@@ -15,6 +15,7 @@
 #include "base/limits.h"
 #include "io/event_loop.h"
 #include "replica/replica_device.h"
+#include "replica/replica_meta.h"
 #include "support/loop_test.h"
 #include "support/replica_rig.h"
 #include "support/sim_directory.h"
@@ -76,6 +77,7 @@ class ModelRun {
   }
   uint64_t done() const { return done_; }
   uint64_t snapshots_taken() const { return snapshots_taken_; }
+  uint64_t copies() const { return copies_; }
 
  private:
   struct Io {
@@ -289,6 +291,7 @@ class ModelRun {
     if (kind < 76) return ReadAll([this] { Next(); });
     if (kind < 84) return CheckAllocation();
     if (kind < 94) return CheckDiff();
+    if (kind < 97) return StartCopy();
     Describe();
   }
 
@@ -361,12 +364,51 @@ class ModelRun {
     });
   }
 
+  // Goes on while other operations do.
+  void StartCopy() {
+    const std::string id = AnySnapshot();
+    if (id.empty() || copying_) return Describe();
+    copying_ = true;
+    SnapshotCopyTarget target;
+    target.open_disk = [this]() -> Result<std::unique_ptr<Directory>> { return store_.Disk(); };
+    target.name = "copy";
+    target.options = {kVolumeId, kReplicaId, live_.sectors() * kSectorBytes};
+    auto state = std::make_shared<VolumeModel>(snapshots_.at(id));
+    device_->CopySnapshot(id, target,
+                          [this, state](const Status& status) { CopyEnded(*state, status); }, {});
+    loop_.Post([this] { Next(); });
+  }
+
+  void CopyEnded(VolumeModel& state, const Status& status) {
+    copying_ = false;
+    if (!status.ok()) {
+      if (!killed_ && status.code() != ErrorCode::kAborted) Require(status, "copy");
+      (void)RemoveReplica(*store_.Disk(), "copy");
+      return;
+    }
+    ++copies_;
+    {
+      auto directory = store_.Disk()->OpenDirectory("copy").value();
+      auto file = directory->OpenFile(LayerFileName(1), OpenMode::kReadOnly).value();
+      std::vector<std::byte> bytes(state.sectors() * kSectorBytes);
+      Require(file->ReadAt(bytes, 0), "read the copy");
+      for (uint64_t i = 0; i < state.sectors(); ++i) {
+        const SectorTag tag = TagOf(&bytes[i * kSectorBytes]);
+        EXPECT_TRUE(state.Observe(i, tag)) << "sector " << i << " of a copy has " << tag;
+      }
+    }
+    Require(RemoveReplica(*store_.Disk(), "copy"), "remove the copy");
+  }
+
   void CloseAndOpen() {
     const bool kill = OneIn(2);
     if (kill) store_.KillProcess();
+    killed_ = kill;
     device_->Close([this, kill](const Status& status) {
       if (!kill) Require(status, "close");
+      killed_ = false;
       device_.reset();
+      Require(RemoveInterrupted(*store_.Disk()), "remove what was interrupted");
       loop_.Post([this] { Open(); });
     });
   }
@@ -488,6 +530,9 @@ class ModelRun {
   uint64_t epoch_ = 0;
   uint64_t done_ = 0;
   uint64_t snapshots_taken_ = 0;
+  uint64_t copies_ = 0;
+  bool copying_ = false;
+  bool killed_ = false;  // until what was open is closed
   uint64_t hot_ = 0;
   uint64_t diff_end_ = 0;
   SectorTag last_tag_ = 0;
@@ -498,24 +543,29 @@ class ModelRun {
   std::vector<Io*> free_ios_;
 };
 
-void RunModel(EventLoop::Options options, ModelStore& store, uint64_t seed, uint64_t operations) {
+// Returns how many copies came to their end.
+uint64_t RunModel(EventLoop::Options options, ModelStore& store, uint64_t seed,
+                  uint64_t operations) {
   SCOPED_TRACE("AUROCHS_MODEL_SEED=" + std::to_string(seed));
   auto loop = EventLoop::Create(std::move(options)).value();
   ModelRun run(*loop, store, seed, operations);
   loop->Post([&run] { run.Start(); });
   loop->Run();
   EXPECT_GE(run.done(), operations);
+  return run.copies();
 }
 
 TEST(ReplicaModel, ReadsAsTheModelSaysOnASimulatedDisk) {
   const uint64_t one_seed = FromEnvironment("AUROCHS_MODEL_SEED", 0);
   const uint64_t operations = FromEnvironment("AUROCHS_MODEL_OPS", 1'000'000);
   const uint64_t seeds = one_seed != 0 ? 1 : 50;
+  uint64_t copies = 0;
   for (uint64_t i = 0; i < seeds && !HasFailure(); ++i) {
     const uint64_t seed = one_seed != 0 ? one_seed : i + 1;
     SimStore store(seed);
-    RunModel({.name = "", .blocking_inline = true}, store, seed, operations / seeds);
+    copies += RunModel({.name = "", .blocking_inline = true}, store, seed, operations / seeds);
   }
+  EXPECT_TRUE(copies > 0 || operations < 100'000) << "nothing was ever copied";
 }
 
 class ReplicaModelOnDisk : public testing::TestWithParam<EventLoop::Backend> {};
@@ -524,7 +574,7 @@ TEST_P(ReplicaModelOnDisk, ReadsAsTheModelSaysInARealDirectory) {
   const uint64_t operations = FromEnvironment("AUROCHS_MODEL_OPS", 1'000'000) / 250;
   const uint64_t seed = FromEnvironment("AUROCHS_MODEL_SEED", 4711);
   RealStore store;
-  RunModel({.name = "", .backend = GetParam()}, store, seed, operations);
+  (void)RunModel({.name = "", .backend = GetParam()}, store, seed, operations);
 }
 
 INSTANTIATE_FOR_EVERY_BACKEND(ReplicaModelOnDisk);

@@ -313,6 +313,14 @@ TEST_F(ReplicaCopy, LeavesNothingBehindWhenAStepFails) {
   EXPECT_EQ(Content(), held_["c"]);
 }
 
+TEST_F(ReplicaCopy, FailsWithItsSourcesDiskAndTheVolumeGoesOn) {
+  disk_.FailReadAt(0);
+  EXPECT_EQ(Copy("c").code(), ErrorCode::kIo);
+  EXPECT_THAT(Names(), IsEmpty());
+  EXPECT_FALSE(rig_.device().failed());
+  EXPECT_TRUE(Copy("c").ok());
+}
+
 TEST_F(ReplicaCopy, TellsItsProgress) {
   std::mutex mutex;
   std::vector<double> shares;
