@@ -15,6 +15,8 @@ namespace aurochs {
 namespace {
 
 using test::Await;
+using test::Close;
+using test::Describe;
 using test::HostRig;
 
 constexpr uint64_t kSizeBytes = 16 * kMiB;
