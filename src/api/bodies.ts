@@ -4,15 +4,19 @@ import {
   type ExportAddress,
   formOf,
   type Snapshot,
+  type SnapshotGroup,
   type Volume,
 } from '../volume/model.js';
+import type { NodeIdentity } from '../volume/ports.js';
 import type { Diff } from '../volume/snapshot-service.js';
 import type {
   ChapBody,
   DeviceBody,
   DiffBody,
   DiskBody,
+  NodeBody,
   SnapshotBody,
+  SnapshotGroupBody,
   Timestamp,
   VolumeBody,
 } from './types.js';
@@ -25,6 +29,7 @@ export interface VolumeView {
   volume: Volume;
   exports: ExportAddress[];
   allocatedBytes: bigint | null;
+  copyShare: number | null;
   diskPath: (diskId: string) => string;
   /** Only when the request asked for them in so many words. */
   withSecrets: boolean;
@@ -35,6 +40,7 @@ export function volumeBody(view: VolumeView): VolumeBody {
   return {
     id: volume.id,
     name: volume.name,
+    labels: volume.labels,
     sizeBytes: String(volume.sizeBytes),
     allocatedBytes: view.allocatedBytes === null ? null : String(view.allocatedBytes),
     createdAt: timestamp(volume.createdUnixMs),
@@ -53,10 +59,19 @@ export function volumeBody(view: VolumeView): VolumeBody {
       diskPath: view.diskPath(place.diskId),
       directory: place.directory,
     })),
+    source: sourceBody(volume),
+    copyShare: view.copyShare,
+    publications: volume.publications,
     exports: view.exports,
     device: deviceBody(volume),
     problem: volume.problem,
   };
+}
+
+/** A snapshot that was taken for the copy alone is nobody else's business. */
+function sourceBody({ source }: Volume): VolumeBody['source'] {
+  if (source === null) return null;
+  return { volume: source.volume, snapshot: source.temporary ? null : source.snapshotId };
 }
 
 function deviceBody({ device }: Volume): DeviceBody | null {
@@ -83,6 +98,23 @@ export function snapshotBody(snapshot: Snapshot): SnapshotBody {
     sizeBytes: String(sizeBytes),
     allocatedBytes: String(allocatedBytes),
   };
+}
+
+export function groupBody({ id, name, createdUnixMs, members }: SnapshotGroup): SnapshotGroupBody {
+  return {
+    id,
+    name,
+    createdAt: timestamp(createdUnixMs),
+    members: members.map(({ volume, snapshotId: snapshot, sizeBytes }) => ({
+      volume,
+      snapshot,
+      sizeBytes: String(sizeBytes),
+    })),
+  };
+}
+
+export function nodeBody({ createdUnixMs, ...node }: NodeIdentity): NodeBody {
+  return { ...node, createdAt: timestamp(createdUnixMs) };
 }
 
 export function diskBody(disk: Disk, replicas: number): DiskBody {

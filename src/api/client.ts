@@ -49,6 +49,7 @@ export class ApiClient {
     return this.#call('GET', volumePath(name));
   }
 
+  /** The volume's state is "creating" when its copy goes on. */
   createVolume(body: api.VolumeCreateBody): Promise<api.VolumeBody> {
     return this.#call('POST', '/v1/volumes', body);
   }
@@ -81,6 +82,18 @@ export class ApiClient {
     return this.#call('POST', `${volumePath(name)}/access`, body);
   }
 
+  publishVolume(name: string, body: api.VolumePublishBody): Promise<api.VolumeBody> {
+    return this.#call('POST', `${volumePath(name)}/publish`, body);
+  }
+
+  unpublishVolume(name: string, body: api.VolumeUnpublishBody): Promise<api.VolumeBody> {
+    return this.#call('POST', `${volumePath(name)}/unpublish`, body);
+  }
+
+  setVolumeLabels(name: string, body: api.VolumeLabelsBody): Promise<api.VolumeBody> {
+    return this.#call('POST', `${volumePath(name)}/labels`, body);
+  }
+
   expandVolume(name: string, body: api.VolumeExpandBody): Promise<api.VolumeBody> {
     return this.#call('POST', `${volumePath(name)}/expand`, body);
   }
@@ -103,6 +116,22 @@ export class ApiClient {
 
   revertSnapshot(volume: string, snapshot: string): Promise<void> {
     return this.#call('POST', `${snapshotPath(volume, snapshot)}/revert`);
+  }
+
+  snapshotGroups(): Promise<api.SnapshotGroupBody[]> {
+    return this.#list('/v1/snapshot-groups');
+  }
+
+  snapshotGroup(group: string): Promise<api.SnapshotGroupBody> {
+    return this.#call('GET', groupPath(group));
+  }
+
+  createSnapshotGroup(body: api.SnapshotGroupCreateBody): Promise<api.SnapshotGroupBody> {
+    return this.#call('POST', '/v1/snapshot-groups', body);
+  }
+
+  deleteSnapshotGroup(group: string): Promise<void> {
+    return this.#call('DELETE', groupPath(group));
   }
 
   /** One page; `from` empty: everything, `to` empty: the head. */
@@ -130,7 +159,15 @@ export class ApiClient {
   }
 
   removeDisk(id: string): Promise<void> {
-    return this.#call('DELETE', `/v1/disks/${encodeURIComponent(id)}`);
+    return this.#call('DELETE', diskPath(id));
+  }
+
+  setDiskTags(id: string, body: api.DiskTagsBody): Promise<api.DiskBody> {
+    return this.#call('POST', `${diskPath(id)}/tags`, body);
+  }
+
+  nodes(): Promise<api.NodeBody[]> {
+    return this.#list('/v1/nodes');
   }
 
   sessions(): Promise<api.SessionBody[]> {
@@ -265,6 +302,14 @@ function knownCode(code: ErrorCode): ErrorCode {
 
 function volumePath(name: string): string {
   return `/v1/volumes/${encodeURIComponent(name)}`;
+}
+
+function groupPath(group: string): string {
+  return `/v1/snapshot-groups/${encodeURIComponent(group)}`;
+}
+
+function diskPath(id: string): string {
+  return `/v1/disks/${encodeURIComponent(id)}`;
 }
 
 function snapshotPath(volume: string, snapshot: string): string {

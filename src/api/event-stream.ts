@@ -91,6 +91,7 @@ export class EventStream {
           volume,
           exports: volumes.exports(volume),
           allocatedBytes: volumes.allocatedBytes(volume),
+          copyShare: volumes.copyShare(volume),
           diskPath: (id) => this.#diskPaths.get(id) ?? '',
           withSecrets: false,
         });

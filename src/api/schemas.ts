@@ -13,7 +13,14 @@ import {
   INITIATOR_NAME_CHARS_MAX,
   MOUNT_OPTION_CHARS_MAX,
   MOUNT_OPTIONS_MAX,
+  LABEL_KEY_CHARS_MAX,
+  LABEL_VALUE_CHARS_MAX,
   MOUNT_POINT_CHARS_MAX,
+  NODE_NAME_CHARS_MAX,
+  NODES_NAMED_MAX,
+  SNAPSHOT_GROUP_VOLUMES_MAX,
+  TAGS_MAX,
+  WORD_CHARS_MAX,
 } from '../core/limits.js';
 import { FRONTENDS } from '../volume/exports.js';
 import { DEVICE_FRONTENDS, FILE_SYSTEM_TYPES, PROVISIONINGS } from '../volume/model.js';
@@ -43,6 +50,8 @@ const size = {
 } as const;
 const path = { type: 'string', minLength: 1, maxLength: MOUNT_POINT_CHARS_MAX } as const;
 const frontend = { type: 'string', enum: FRONTENDS } as const;
+const nodeText = { type: 'string', minLength: 1, maxLength: NODE_NAME_CHARS_MAX } as const;
+const labelText = { type: 'string', maxLength: LABEL_VALUE_CHARS_MAX } as const;
 const paramText = { type: 'string', minLength: 1, maxLength: API_PARAM_CHARS_MAX } as const;
 
 function ref(id: string): JsonSchema {
@@ -66,6 +75,20 @@ function object(properties: Record<string, JsonSchema>, optional: string[] = [])
     additionalProperties: false,
   };
 }
+
+/** An object whose keys are labels. */
+function labelMap(value: JsonSchema): JsonSchema {
+  return {
+    type: 'object',
+    propertyNames: { maxLength: LABEL_KEY_CHARS_MAX },
+    additionalProperties: value,
+  };
+}
+
+const tags = array(
+  { type: 'string', minLength: 1, maxLength: WORD_CHARS_MAX },
+  { maxItems: TAGS_MAX },
+);
 
 const problem = object(
   { code: { type: 'string', enum: ERROR_CODES }, message: string, hint: string },
@@ -111,6 +134,7 @@ const health = object({
 const volume = object({
   id: string,
   name: string,
+  labels: labelMap(string),
   sizeBytes: byteCount,
   allocatedBytes: nullable(byteCount),
   createdAt: timestamp,
@@ -130,6 +154,9 @@ const volume = object({
   replicas: array(
     object({ id: string, nodeId: string, diskId: string, diskPath: string, directory: string }),
   ),
+  source: nullable(object({ volume: string, snapshot: nullable(string) })),
+  copyShare: nullable({ type: 'number' }),
+  publications: array(object({ nodeId: string, readOnly: boolean, shared: boolean })),
   exports: array(object({ frontend, uri: string, address: string, name: string })),
   device: nullable(object({ path: string, kernelPath: string, frontend, why: string })),
   problem: nullable(ref('Problem')),
@@ -146,12 +173,29 @@ const snapshot = object({
   removing: boolean,
   mergeShare: nullable({ type: 'number' }),
   headParent: boolean,
+  group: nullable(string),
+});
+
+const group = object({
+  id: string,
+  name: string,
+  createdAt: timestamp,
+  members: array(object({ volume: string, snapshot: string, sizeBytes: byteCount })),
+});
+
+const node = object({
+  id: string,
+  name: string,
+  zone: nullable(string),
+  tags: array(string),
+  createdAt: timestamp,
 });
 
 const disk = object({
   id: string,
   nodeId: string,
   path: string,
+  tags: array(string),
   createdAt: timestamp,
   fileSystem: string,
   totalBytes: byteCount,
@@ -206,10 +250,15 @@ export const COMPONENTS: Readonly<Record<string, JsonSchema>> = {
       name: paramText,
       size,
       disk: { type: 'string', minLength: 1, maxLength: DISK_PATH_CHARS_MAX },
+      diskTags: tags,
+      nodeTags: tags,
+      nodes: array(nodeText, { minItems: 1, maxItems: NODES_NAMED_MAX }),
+      labels: labelMap(labelText),
+      source: object({ volume: paramText, snapshot: paramText }, ['snapshot']),
       chap: chapRequest,
       initiators: initiatorNames,
     },
-    ['disk', 'chap', 'initiators'],
+    ['disk', 'diskTags', 'nodeTags', 'nodes', 'labels', 'source', 'chap', 'initiators'],
   ),
   VolumeAttach: optionalBody({
     frontends: array(frontend, { minItems: 1, maxItems: 2, uniqueItems: true }),
@@ -223,6 +272,17 @@ export const COMPONENTS: Readonly<Record<string, JsonSchema>> = {
     'initiators',
   ]),
   VolumeDetach: optionalBody({ force: boolean }),
+  VolumePublish: object(
+    {
+      node: nodeText,
+      readOnly: boolean,
+      shared: boolean,
+      frontend: { type: 'string', enum: DEVICE_FRONTENDS },
+    },
+    ['readOnly', 'shared', 'frontend'],
+  ),
+  VolumeUnpublish: optionalBody({ node: nodeText }),
+  VolumeLabels: object({ labels: labelMap(nullable(labelText)) }),
   VolumeExpand: object({ size }),
   VolumeMount: object(
     {
@@ -241,10 +301,26 @@ export const COMPONENTS: Readonly<Record<string, JsonSchema>> = {
   Snapshot: snapshot,
   SnapshotList: object({ items: array(ref('Snapshot')) }),
   SnapshotCreate: optionalBody({ name: paramText }),
+  SnapshotGroup: group,
+  SnapshotGroupList: object({ items: array(ref('SnapshotGroup')) }),
+  SnapshotGroupCreate: object({
+    name: paramText,
+    volumes: array(paramText, {
+      minItems: 1,
+      maxItems: SNAPSHOT_GROUP_VOLUMES_MAX,
+      uniqueItems: true,
+    }),
+  }),
   Diff: diff,
   Disk: disk,
   DiskList: object({ items: array(ref('Disk')) }),
-  DiskAdd: object({ path: { type: 'string', minLength: 1, maxLength: DISK_PATH_CHARS_MAX } }),
+  DiskAdd: object(
+    { path: { type: 'string', minLength: 1, maxLength: DISK_PATH_CHARS_MAX }, tags },
+    ['tags'],
+  ),
+  DiskTags: object({ tags }),
+  Node: node,
+  NodeList: object({ items: array(ref('Node')) }),
   Session: session,
   SessionList: object({ items: array(ref('Session')) }),
   DoctorFinding: finding,
@@ -261,6 +337,7 @@ export const BODY = ref;
 export const PARAMS = {
   volume: object({ name: paramText }),
   snapshot: object({ name: paramText, snapshot: paramText }),
+  group: object({ group: paramText }),
   disk: object({ id: paramText }),
 } as const;
 
@@ -281,6 +358,11 @@ export const QUERY = {
 /** The schema of an answer with `status`, and of every error. */
 export function answers(status: 200 | 201 | 202, id: string): Record<string, JsonSchema> {
   return { [status]: ref(id), '4xx': ref('Error'), '5xx': ref('Error') };
+}
+
+/** 201 when it is there, 202 while it is being made. */
+export function made(id: string): Record<string, JsonSchema> {
+  return { ...answers(201, id), ...answers(202, id) };
 }
 
 export const NO_CONTENT: Record<string, JsonSchema> = {

@@ -25,7 +25,9 @@ import { OpenApiDocument } from './openapi.js';
 import { agentRoutes } from './routes/agent.js';
 import type { RouteDeps } from './routes/deps.js';
 import { diskRoutes } from './routes/disks.js';
+import { groupRoutes } from './routes/groups.js';
 import { mountRoutes } from './routes/mounts.js';
+import { nodeRoutes } from './routes/nodes.js';
 import { snapshotRoutes } from './routes/snapshots.js';
 import { volumeRoutes } from './routes/volumes.js';
 import { COMPONENTS } from './schemas.js';
@@ -107,7 +109,9 @@ function createApp(deps: ApiServerDeps): FastifyInstance {
   volumeRoutes(app, deps);
   mountRoutes(app, deps);
   snapshotRoutes(app, deps);
+  groupRoutes(app, deps);
   diskRoutes(app, deps);
+  nodeRoutes(app, deps);
   agentRoutes(app, deps, document);
   return app;
 }

@@ -95,9 +95,18 @@ export interface ChapBody {
   mutualSecret?: string;
 }
 
+/** A node that may use the volume. */
+export interface PublicationBody {
+  nodeId: string;
+  readOnly: boolean;
+  /** Several nodes may have it at once. */
+  shared: boolean;
+}
+
 export interface VolumeBody {
   id: string;
   name: string;
+  labels: Record<string, string>;
   sizeBytes: ByteCount;
   /** Taken on disk by head and snapshots; null while the volume has not been opened since the agent started. */
   allocatedBytes: ByteCount | null;
@@ -114,6 +123,12 @@ export interface VolumeBody {
   /** Allowed iSCSI initiator names; empty means all. */
   initiators: string[];
   replicas: ReplicaBody[];
+  /** What it was made of; null: blank. */
+  source: { volume: string; snapshot: string | null } | null;
+  /** While state is "creating" and there is a source: share copied, 0 to 1; else null. */
+  copyShare: number | null;
+  /** The nodes that may use it. */
+  publications: PublicationBody[];
   /** Empty unless attached. */
   exports: ExportBody[];
   /** Null unless it was attached with a device. */
@@ -135,8 +150,37 @@ export interface VolumeCreateBody {
   size: string;
   /** Id or path of a disk; the one with the most free space when absent. */
   disk?: string;
+  /** The disk must have all of these tags. */
+  diskTags?: string[];
+  /** Its node must have all of these tags. */
+  nodeTags?: string[];
+  /** One of these nodes (id or name); any when absent. */
+  nodes?: string[];
+  labels?: Record<string, string>;
+  /** A snapshot (id or name), or without one the volume as it is now. `size` may be larger than the source, not smaller. */
+  source?: { volume: string; snapshot?: string };
   chap?: ChapRequestBody;
   initiators?: string[];
+}
+
+export interface VolumePublishBody {
+  /** Id or name. */
+  node: string;
+  readOnly?: boolean;
+  /** Several nodes may have it at once; they must all read only. */
+  shared?: boolean;
+  /** What its device comes through; "auto" when absent. */
+  frontend?: DeviceFrontend;
+}
+
+export interface VolumeUnpublishBody {
+  /** Id or name; all when absent. */
+  node?: string;
+}
+
+export interface VolumeLabelsBody {
+  /** null removes; others stay. */
+  labels: Record<string, string | null>;
 }
 
 export interface VolumeAttachBody {
@@ -202,11 +246,27 @@ export interface SnapshotBody {
   mergeShare: number | null;
   /** The head stands on this one. */
   headParent: boolean;
+  /** Id of the group it was taken in; null: none. */
+  group: string | null;
 }
 
 export interface SnapshotCreateBody {
   /** "snap-20261122t191000z" in the manner of the time when absent. */
   name?: string;
+}
+
+export interface SnapshotGroupCreateBody {
+  name: string;
+  /** 1 to 64, each once. */
+  volumes: string[];
+}
+
+export interface SnapshotGroupBody {
+  id: string;
+  name: string;
+  createdAt: Timestamp;
+  /** `snapshot` is an id. */
+  members: { volume: string; snapshot: string; sizeBytes: ByteCount }[];
 }
 
 export interface DiffBody {
@@ -222,6 +282,7 @@ export interface DiskBody {
   id: string;
   nodeId: string;
   path: string;
+  tags: string[];
   createdAt: Timestamp;
   fileSystem: string;
   totalBytes: ByteCount;
@@ -236,6 +297,20 @@ export interface DiskBody {
 
 export interface DiskAddBody {
   path: string;
+  tags?: string[];
+}
+
+export interface DiskTagsBody {
+  /** In the place of those that it has. */
+  tags: string[];
+}
+
+export interface NodeBody {
+  id: string;
+  name: string;
+  zone: string | null;
+  tags: string[];
+  createdAt: Timestamp;
 }
 
 export interface SessionBody {
@@ -273,4 +348,5 @@ export type EventBody =
     }
   | { type: 'mergeProgress'; volume: string; snapshot: string; share: number }
   | { type: 'mergeDone'; volume: string; snapshot: string; error: string | null }
+  | { type: 'copyProgress'; /** The new one. */ volume: string; share: number }
   | { type: 'sessionOpened' | 'sessionClosed'; session: SessionBody };

@@ -18,6 +18,16 @@ export const CHAP_SECRET_BYTES_MAX = 256;
 export const MOUNT_POINT_CHARS_MAX = 1024; // PATH_MAX is 4096.
 export const MOUNT_OPTIONS_MAX = 32;
 export const MOUNT_OPTION_CHARS_MAX = 256;
+export const LABELS_MAX = 64; // Of one volume: with the longest values they still fit into a record of the other stores.
+export const LABEL_KEY_CHARS_MAX = 63;
+export const LABEL_VALUE_CHARS_MAX = 256;
+export const TAGS_MAX = 32; // Of one disk or node.
+export const WORD_CHARS_MAX = 63; // A tag or a zone: what a label of Kubernetes may hold.
+export const NODE_NAME_CHARS_MAX = 253; // A DNS name.
+export const NODES_NAMED_MAX = 1024; // Nodes that one creation may be limited to.
+export const PUBLICATIONS_MAX = 64; // Nodes that use one volume at once.
+export const SNAPSHOT_GROUP_VOLUMES_MAX = 64; // All of them stand still at once.
+export const SNAPSHOT_GROUPS_MAX = 10_000; // Of one store: the whole list is read for a list of snapshots.
 export const DISKS_MAX = 256;
 export const DISK_PATH_CHARS_MAX = 1024; // PATH_MAX is 4096; names of replicas and layers follow.
 
@@ -29,8 +39,14 @@ export const RESYNC_INTERVAL_MS = 60_000; // Every volume is looked at this ofte
 export const DISK_PROBE_INTERVAL_MS = 60_000;
 export const STEPS_PER_RECONCILE_MAX = 64; // A volume that has not settled by then waits its turn.
 
+export const COPIES_PARALLEL = 4; // Each is worker threads that read and write as fast as the disks go; more would only share them.
+/** Longest time that a group of snapshots holds writes back: taking one takes milliseconds, applications wait. */
+export const GROUP_BARRIER_MS = 5_000;
+
 // -- Waiting on behalf of a user
 export const USE_CASE_DEADLINE_MS = 60_000;
+/** How long a creation waits for its copy before it answers that the copy goes on; callers time out after ten seconds or more. */
+export const CREATE_COPY_WAIT_MS = 3_000;
 export const CONFLICT_RETRIES_MAX = 20; // Updates of one item that lost the race, in one use case.
 
 // -- Store

@@ -2,12 +2,10 @@
  * The agent, composed: each part is started in order and stopped in reverse order. Crash only: whatever a
  * killed agent left is found again in the store and in the replica directories.
  */
-import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
 import { EventStream } from '../api/event-stream.js';
 import { systemClock } from '../core/clock.js';
 import { AurochsError, hasCode } from '../core/errors.js';
-import { newId } from '../core/ids.js';
 import type { Logger } from '../core/logger.js';
 import { EngineHost } from '../engine/engine-host.js';
 import { loadBinding } from '../native/binding.js';
@@ -23,16 +21,21 @@ import { EmbeddedStore } from '../store/embedded-store.js';
 import { DiskService } from '../volume/disk-service.js';
 import { DomainEvents } from '../volume/events.js';
 import { refusalToExport, type ListenAddresses } from '../volume/exports.js';
+import { GroupService } from '../volume/group-service.js';
 import { MountService } from '../volume/mount-service.js';
+import { NodeService } from '../volume/node-service.js';
 import { OpenVolumes } from '../volume/open-volumes.js';
 import type { Store } from '../volume/ports.js';
+import { PublicationService } from '../volume/publication-service.js';
 import { SnapshotService } from '../volume/snapshot-service.js';
+import { VolumeCopies } from '../volume/volume-copies.js';
 import { VolumeService } from '../volume/volume-service.js';
 import { type AgentConfig, verifiesClients } from './config.js';
 import { ioError, LocalDiskDirectories, makeDirectories } from './disk-directories.js';
 import { examineMachine } from './doctor.js';
 import { Health } from './health.js';
 import { Lifecycle } from './lifecycle.js';
+import { nodeIdentity } from './node-identity.js';
 import { ServiceManager, watchdogMsOf } from './service-manager.js';
 import { removeStaleSocket, shareSocket } from './sockets.js';
 import { readVersion } from './version.js';
@@ -142,8 +145,11 @@ interface ServiceParts {
 
 interface Services {
   volumes: VolumeService;
+  publications: PublicationService;
   mounts: MountService;
   snapshots: SnapshotService;
+  groups: GroupService;
+  nodes: NodeService;
   disks: DiskService;
   events: DomainEvents;
   controller: VolumeController;
@@ -158,25 +164,33 @@ async function startServices(parts: ServiceParts): Promise<Services> {
   const events = new DomainEvents(log);
   const open = new OpenVolumes({ store, engine, directories, events, clock, log });
   lifecycle.started('volumes', () => open.stop());
-  const nodeId = await nodeIdentity(store);
+  const nodeId = await nodeIdentity(store, config);
   const base = { store, engine, directories, nodeId, clock, log };
   const disks = new DiskService(base);
   await addDefaultDisk(disks, config);
   const host = await hostOfThisProcess(new SystemCommandRunner());
   const devices = new HostDevices(host, engine.kernelNbd, log);
   const fileSystems = new HostFileSystems(host, devices);
-  const volumes = new VolumeService({ ...base, open, devices, disks, listen });
-  const snapshots = new SnapshotService({ store, open, devices, events, clock, log });
+  const copies = new VolumeCopies({ ...base, open, devices, events });
+  lifecycle.started('copies', () => copies.stop());
+  const volumes = new VolumeService({ ...base, open, copies, devices, disks, listen });
+  const nodes = new NodeService(store);
+  const publications = new PublicationService({ store, volumes, nodes, log });
+  const shared = { store, open, devices, events, clock, log };
+  const snapshots = new SnapshotService(shared);
+  const groups = new GroupService({ ...shared, snapshots });
+  await groups.removeUnfinished();
   const mounts = new MountService({ volumes, open, fileSystems, log });
 
-  const reconciler = new VolumeReconciler({ ...base, open, devices, listen });
+  const reconciler = new VolumeReconciler({ ...base, open, copies, devices, listen });
   const controller = new VolumeController({ ...base, open, reconciler });
   lifecycle.started('volume controller', () => controller.stop());
   await controller.start();
   const diskReconciler = new DiskReconciler(base);
   lifecycle.started('disk reconciler', () => diskReconciler.stop());
   diskReconciler.start();
-  return { volumes, mounts, snapshots, disks, events, controller, open };
+  const use = { volumes, publications, mounts, snapshots, groups, disks, nodes };
+  return { ...use, events, controller, open };
 }
 
 interface ApiParts extends Services {
@@ -189,7 +203,8 @@ interface ApiParts extends Services {
 }
 
 async function startApi(parts: ApiParts): Promise<void> {
-  const { store, volumes, mounts, snapshots, disks, health, version, log, lifecycle } = parts;
+  const { config, store, health, log, lifecycle, ...services } = parts;
+  const { volumes, version } = services;
   const clock = systemClock;
   const events = new EventStream({ store, volumes, events: parts.events, version, clock, log });
   lifecycle.started('events', () => events.close());
@@ -197,18 +212,14 @@ async function startApi(parts: ApiParts): Promise<void> {
   // Loaded last: a web framework takes longer to load than volumes take to open, and nobody's I/O needs it.
   const { ApiServer } = await import('../api/server.js');
   const api = new ApiServer({
-    volumes,
-    mounts,
-    snapshots,
-    disks,
+    ...services,
     events,
-    version,
     health: () => health.body(),
     doctor: () => health.findings(),
     log,
   });
   lifecycle.started('API', () => api.close());
-  const { apiSocket, apiSocketGroup } = parts.config;
+  const { apiSocket, apiSocketGroup } = config;
   await api.listen(apiSocket);
   if (apiSocketGroup !== null) await shareSocket(apiSocket, apiSocketGroup, log);
 }
@@ -220,15 +231,6 @@ async function makeDirectory(flag: string, path: string): Promise<void> {
     const { code, message, hint } = ioError(error, path);
     throw new AurochsError(code, `${flag} ${message}`, hint, { cause: error });
   }
-}
-
-async function nodeIdentity(store: Store): Promise<string> {
-  const name = 'self'; // An embedded store belongs to one node.
-  const known = await store.get('node', name);
-  if (known !== null) return known.value.id;
-  const identity = { id: newId(), name: hostname(), createdUnixMs: systemClock.nowUnixMs() };
-  await store.create('node', name, identity);
-  return identity.id;
 }
 
 /** Where the agent will listen; port 0 becomes a real one in listenAll. */

@@ -6,6 +6,7 @@ import { AurochsError } from '../core/errors.js';
 import { CONFIG_FILE_BYTES_MAX, LISTENERS_MAX, LOOPS_MAX } from '../core/limits.js';
 import { LOG_LEVELS, type LogLevel } from '../core/logger.js';
 import { isLocalOnly, parseHostPort } from '../volume/exports.js';
+import { checkNodeName, checkZone, usableTags } from '../volume/labels.js';
 import type { ChapSettings } from '../volume/model.js';
 import { checkChap } from '../volume/names.js';
 
@@ -27,6 +28,9 @@ export interface AgentOptions {
   nbdTlsClientCa?: string | undefined;
   nbdTls?: string | undefined;
   discoveryChapFile?: string | undefined;
+  nodeName?: string | undefined;
+  zone?: string | undefined;
+  nodeTag?: string | string[] | undefined;
 }
 
 export const LOG_FORMATS = ['text', 'json'] as const;
@@ -55,6 +59,10 @@ export interface AgentConfig {
     required: boolean;
   } | null;
   discoveryChap: ChapSettings | null;
+  /** Null: as it is called, which is as its host at the first start. */
+  nodeName: string | null;
+  zone: string | null;
+  nodeTags: string[];
 }
 
 /** What decides about defaults. */
@@ -101,6 +109,9 @@ export function resolveConfig(options: AgentOptions, around: Surroundings): Agen
   checkCount('--nbd-listen', nbdListeners);
   const nbdTls = tlsOf(options);
   refuseOpenNbd(nbdListeners, nbdTls);
+  const { nodeName = null, zone = null } = options;
+  if (nodeName !== null) checkNodeName(nodeName);
+  if (zone !== null) checkZone(zone);
   const discoveryChap =
     options.discoveryChapFile === undefined ? null : readChapFile(options.discoveryChapFile);
   refuseOpenDiscovery(iscsiPortals, discoveryChap);
@@ -118,6 +129,9 @@ export function resolveConfig(options: AgentOptions, around: Surroundings): Agen
     lockMemory: options.lockMemory ?? false,
     nbdTls,
     discoveryChap,
+    nodeName,
+    zone,
+    nodeTags: usableTags('node tag', listOf(options.nodeTag) ?? []),
   };
 }
 

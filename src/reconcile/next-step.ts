@@ -4,6 +4,7 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 
+import { copyRests } from '../volume/copy-problem.js';
 import { iscsiAccess } from '../volume/exports.js';
 import {
   sameForm,
@@ -14,10 +15,18 @@ import {
 } from '../volume/model.js';
 import type { IscsiAccess } from '../volume/ports.js';
 import type { DeviceKnowledge, OpenPurpose } from '../volume/open-volumes.js';
+import type { CopyPhase } from '../volume/volume-copies.js';
 
 export type Step =
   /** Create the replica's directory; the volume exists then. */
   | { do: 'create' }
+  /** Begin the copy of what the volume is made of. */
+  | { do: 'startCopy' }
+  /** The copy has ended: the volume exists then, or says why not. */
+  | { do: 'finishCopy' }
+  | { do: 'cancelCopy' }
+  /** No copy runs any more, and what was taken for it alone is not needed. */
+  | { do: 'giveUpCopy' }
   /** Raise the epoch (W1) and note what it is for. */
   | { do: 'claim'; purpose: OpenPurpose }
   | { do: 'open'; purpose: OpenPurpose }
@@ -34,6 +43,8 @@ export type Step =
   | { do: 'announce' }
   /** Write down that the replica lost data (D4). */
   | { do: 'noteFailure'; message: string }
+  /** Delete the snapshots that nobody needs any more. */
+  | { do: 'removeUnwanted' }
   /** See whether a merge still runs; if not, write that down. */
   | { do: 'checkMerges' }
   | { do: 'close' }
@@ -54,6 +65,8 @@ export interface Live {
   announced: boolean;
   failed: string | null;
   mergeError: string | null;
+  /** Copies that read from it. */
+  copiedFrom: number;
   idleMs: number;
 }
 
@@ -61,6 +74,8 @@ export interface Observed {
   live: Live | null;
   /** This process raised the epoch that the store holds, and has not closed since. */
   claimed: boolean;
+  /** The copy that this process makes of what the volume is made of. */
+  copy: CopyPhase;
   /** Initiators can come. */
   listening: boolean;
 }
@@ -73,14 +88,29 @@ export function nextStep(volume: Volume, observed: Observed): Step {
   if (live !== null && live.failed !== null && volume.replicas[0]?.failed == null) {
     return { do: 'noteFailure', message: live.failed };
   }
-  if (volume.desired.deleted) return towardsDeleted(volume, live);
-  if (volume.state === 'creating') return { do: 'create' };
+  if (volume.desired.deleted) return towardsDeleted(volume, observed);
+  if (volume.state === 'creating') return towardsCreated(volume, observed.copy);
   return volume.desired.attached
     ? towardsAttached(volume, observed)
     : towardsDetached(volume, observed);
 }
 
-function towardsDeleted(volume: Volume, live: Live | null): Step {
+function towardsCreated(volume: Volume, copy: CopyPhase): Step {
+  if (volume.source === null) return { do: 'create' };
+  switch (copy) {
+    case 'none':
+      return copyRests(volume) ? { do: 'rest', againAfterMs: null } : { do: 'startCopy' };
+    case 'running':
+    case 'cancelled':
+      return { do: 'rest', againAfterMs: null };
+    case 'ended':
+      return { do: 'finishCopy' };
+  }
+}
+
+function towardsDeleted(volume: Volume, { live, copy }: Observed): Step {
+  if (copy === 'running') return { do: 'cancelCopy' };
+  if (copy === 'cancelled') return { do: 'rest', againAfterMs: null }; // Its end is told.
   if (live !== null) return { do: 'close' };
   switch (volume.state) {
     case 'deleting':
@@ -91,6 +121,8 @@ function towardsDeleted(volume: Volume, live: Live | null): Step {
     case 'detaching':
       return { do: 'move', to: 'detached', why: 'deleted' };
     case 'creating':
+      if (volume.source !== null) return { do: 'giveUpCopy' };
+      return { do: 'move', to: 'deleting', why: 'deleted' };
     case 'detached':
       return { do: 'move', to: 'deleting', why: 'deleted' };
   }
@@ -132,6 +164,7 @@ function towardsAttached(volume: Volume, observed: Observed): Step {
   if (volume.state !== 'attached' || !live.announced) return { do: 'announce' };
   const device = towardsDevice(volume, live);
   if (device !== null && observed.listening) return device;
+  if (volume.unwanted.length > 0) return { do: 'removeUnwanted' };
   return volume.merging ? { do: 'checkMerges' } : { do: 'rest', againAfterMs: null };
 }
 
@@ -174,14 +207,18 @@ function towardsDetached(volume: Volume, observed: Observed): Step {
   }
   const grows = volume.desired.sizeBytes > volume.sizeBytes;
   if (live === null) {
-    if (!grows && !volume.merging) return { do: 'rest', againAfterMs: null };
+    const isNeeded = grows || volume.merging || volume.unwanted.length > 0;
+    if (!isNeeded) return { do: 'rest', againAfterMs: null };
     return claimed
       ? { do: 'open', purpose: 'maintenance' }
       : { do: 'claim', purpose: 'maintenance' };
   }
   if (grows) return { do: 'expand' };
-  if (live.mergeError !== null) return { do: 'close' }; // Opening again resumes the merge.
+  if (volume.unwanted.length > 0) return { do: 'removeUnwanted' };
+  // Opening again resumes the merge; it would end the copies.
+  if (live.mergeError !== null && live.copiedFrom === 0) return { do: 'close' };
   if (volume.merging) return { do: 'checkMerges' };
+  if (live.copiedFrom > 0) return { do: 'rest', againAfterMs: null };
   if (live.idleMs < LINGER_MS) return { do: 'rest', againAfterMs: LINGER_MS - live.idleMs };
   return { do: 'close' };
 }

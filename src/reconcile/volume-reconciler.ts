@@ -27,6 +27,8 @@ import {
   type OpenVolumes,
 } from '../volume/open-volumes.js';
 import type { Engine, NodeDevices, Store, Stored } from '../volume/ports.js';
+import { markUnwanted, removeUnwanted } from '../volume/unwanted-snapshots.js';
+import type { VolumeCopies } from '../volume/volume-copies.js';
 import { moveTo } from '../volume/volume-state.js';
 import { nextStep, type Observed, type Step } from './next-step.js';
 
@@ -36,6 +38,7 @@ export interface VolumeReconcilerDeps {
   store: Store;
   engine: Engine;
   open: OpenVolumes;
+  copies: VolumeCopies;
   devices: NodeDevices;
   listen: ListenAddresses;
   clock: Clock;
@@ -87,9 +90,10 @@ export class VolumeReconciler {
     const open = this.deps.open.get(volume);
     const claimed = this.deps.open.hasClaimed(volume);
     const { listening } = this.deps.listen;
-    if (open === null) return { live: null, claimed, listening };
+    const copy = this.deps.copies.phase(volume);
+    if (open === null) return { live: null, claimed, copy, listening };
     const idleMs = this.deps.clock.nowUnixMs() - open.lastUsedUnixMs;
-    return { live: { ...open, idleMs: Math.max(0, idleMs) }, claimed, listening };
+    return { live: { ...open, idleMs: Math.max(0, idleMs) }, claimed, copy, listening };
   }
 
   async #take(step: Action, stored: Stored<'volume'>): Promise<void> {
@@ -98,6 +102,14 @@ export class VolumeReconciler {
     switch (step.do) {
       case 'create':
         return this.#create(stored);
+      case 'startCopy':
+        return this.deps.copies.start(volume);
+      case 'finishCopy':
+        return this.#finishCopy(stored);
+      case 'cancelCopy':
+        return this.deps.copies.cancel(volume);
+      case 'giveUpCopy':
+        return this.#giveUpCopy(stored);
       case 'claim': {
         const attach = step.purpose === 'attach';
         this.#wrote(await open.claim(stored, (v) => (attach ? moveTo(v, 'attaching') : v)));
@@ -124,6 +136,8 @@ export class VolumeReconciler {
         return this.#announce(stored);
       case 'noteFailure':
         return this.#noteFailure(stored, step.message);
+      case 'removeUnwanted':
+        return removeUnwanted(this.deps, volume, this.#mustBeOpen(volume));
       case 'close':
         return open.close(volume);
       case 'move': {
@@ -163,6 +177,31 @@ export class VolumeReconciler {
       robustness: 'healthy',
       problem: null,
     });
+  }
+
+  /** Throws why there is no replica, once that is written: a copy that must not be made again rests then. */
+  async #finishCopy(stored: Stored<'volume'>): Promise<void> {
+    const volume = stored.value;
+    const { copies, store, log } = this.deps;
+    const failure = copies.failure(volume);
+    if (failure !== null) {
+      await this.#write(stored, { ...volume, problem: problemFrom(volume, failure) });
+      copies.forget(volume);
+      throw failure;
+    }
+    // In this order: after a crash in between the replica is there, and it is noted once more.
+    await noteTemporary(store, volume);
+    const made = moveTo(volume, 'detached');
+    await this.#write(stored, { ...made, robustness: 'healthy', problem: null });
+    copies.forget(volume);
+    log.info('volume copied', { volume: volume.name, source: volume.source?.volume });
+  }
+
+  async #giveUpCopy(stored: Stored<'volume'>): Promise<void> {
+    const volume = stored.value;
+    await noteTemporary(this.deps.store, volume);
+    await this.#write(stored, moveTo(volume, 'deleting'));
+    this.deps.copies.forget(volume);
   }
 
   async #expand(stored: Stored<'volume'>): Promise<void> {
@@ -349,6 +388,11 @@ export class VolumeReconciler {
   #wrote(item: Stored<'volume'>): void {
     this.#written.set(item.key, item.revision);
   }
+}
+
+/** The snapshot that was taken for the copy alone has done its service. */
+async function noteTemporary(store: Store, { source }: Volume): Promise<void> {
+  if (source?.temporary === true) await markUnwanted(store, source);
 }
 
 /** Errors that say: this replica cannot be served as it is. */

@@ -9,12 +9,16 @@ import {
   type DeviceFrontend,
   type Disk,
   type Frontend,
+  type GroupMember,
   PLAIN_FORM,
   type Problem,
   PROVISIONINGS,
+  type Publication,
   type ReplicaPlace,
+  type SnapshotGroup,
   type Volume,
   type VolumeDevice,
+  type VolumeSource,
 } from './model.js';
 import type { Kind, Kinds, NodeIdentity } from './ports.js';
 
@@ -46,6 +50,11 @@ class Fields {
 
   nullableString(name: string): string | null {
     return this.#object[name] === null ? null : this.string(name);
+  }
+
+  /** Of a field that older versions did not write. */
+  optionalNullableString(name: string): string | null {
+    return this.#object[name] === undefined ? null : this.nullableString(name);
   }
 
   boolean(name: string): boolean {
@@ -103,12 +112,32 @@ class Fields {
     return value.map((each, index) => decode(each, `${this.path}.${name}[${index}]`));
   }
 
-  strings(name: string): string[] {
-    return this.array(name, (value, path) => {
-      if (typeof value !== 'string') throw corrupt(path, 'a string', value);
-      return value;
-    });
+  /** Of a field that older versions did not write. */
+  optionalArray<T>(name: string, decode: (value: unknown, path: string) => T): T[] {
+    return this.#object[name] === undefined ? [] : this.array(name, decode);
   }
+
+  strings(name: string): string[] {
+    return this.array(name, asString);
+  }
+
+  /** Of a field that older versions did not write. */
+  optionalStrings(name: string): string[] {
+    return this.optionalArray(name, asString);
+  }
+
+  /** Of a field that older versions did not write. */
+  optionalTexts(name: string): Record<string, string> {
+    if (this.#object[name] === undefined) return {};
+    const { path } = this.object(name);
+    const texts = Object.entries(this.#object[name] as Json);
+    return Object.fromEntries(texts.map(([key, text]) => [key, asString(text, `${path}.${key}`)]));
+  }
+}
+
+function asString(value: unknown, path: string): string {
+  if (typeof value !== 'string') throw corrupt(path, 'a string', value);
+  return value;
 }
 
 function corrupt(path: string, expected: string, found: unknown): AurochsError {
@@ -174,6 +203,25 @@ function decodeDevice(fields: Fields | null): VolumeDevice | null {
   };
 }
 
+function decodeSource(fields: Fields | null): VolumeSource | null {
+  if (fields === null) return null;
+  return {
+    volumeId: fields.string('volumeId'),
+    volume: fields.string('volume'),
+    snapshotId: fields.string('snapshotId'),
+    temporary: fields.boolean('temporary'),
+  };
+}
+
+function decodePublication(value: unknown, path: string): Publication {
+  const fields = new Fields(value, path);
+  return {
+    nodeId: fields.string('nodeId'),
+    readOnly: fields.boolean('readOnly'),
+    shared: fields.boolean('shared'),
+  };
+}
+
 function decodeVolume(value: unknown): Volume {
   const fields = new Fields(value, 'volume');
   const desired = fields.object('desired');
@@ -192,11 +240,15 @@ function decodeVolume(value: unknown): Volume {
       sizeBytes: desired.count('sizeBytes'),
       deleted: desired.boolean('deleted'),
     },
+    labels: fields.optionalTexts('labels'),
+    source: decodeSource(fields.optionalObject('source')),
+    publications: fields.optionalArray('publications', decodePublication),
     chap: decodeChap(fields.nullableObject('chap')),
     initiators: fields.strings('initiators'),
     epoch: fields.count('epoch'),
     replicas: fields.array('replicas', decodeReplica),
     merging: fields.boolean('merging'),
+    unwanted: fields.optionalStrings('unwanted'),
     state: fields.oneOf('state', [
       'creating',
       'detached',
@@ -217,6 +269,7 @@ function decodeDisk(value: unknown): Disk {
     id: fields.string('id'),
     nodeId: fields.string('nodeId'),
     path: fields.string('path'),
+    tags: fields.optionalStrings('tags'),
     createdUnixMs: fields.time('createdUnixMs'),
     fileSystem: fields.string('fileSystem'),
     totalBytes: fields.count('totalBytes'),
@@ -232,13 +285,37 @@ function decodeNode(value: unknown): NodeIdentity {
   return {
     id: fields.string('id'),
     name: fields.string('name'),
+    zone: fields.optionalNullableString('zone'),
+    tags: fields.optionalStrings('tags'),
     createdUnixMs: fields.time('createdUnixMs'),
+  };
+}
+
+function decodeMember(value: unknown, path: string): GroupMember {
+  const fields = new Fields(value, path);
+  return {
+    volumeId: fields.string('volumeId'),
+    volume: fields.string('volume'),
+    snapshotId: fields.string('snapshotId'),
+    sizeBytes: fields.count('sizeBytes'),
+  };
+}
+
+function decodeGroup(value: unknown): SnapshotGroup {
+  const fields = new Fields(value, 'snapshotGroup');
+  return {
+    id: fields.string('id'),
+    name: fields.string('name'),
+    createdUnixMs: fields.time('createdUnixMs'),
+    state: fields.oneOf('state', ['taking', 'taken']),
+    members: fields.array('members', decodeMember),
   };
 }
 
 const DECODE: { [K in Kind]: (value: unknown) => Kinds[K] } = {
   volume: decodeVolume,
   disk: decodeDisk,
+  snapshotGroup: decodeGroup,
   node: decodeNode,
 };
 

@@ -1,12 +1,15 @@
 /** Disks: directories of this node that hold replicas. A disk is accepted only after a probe. */
-import { isAbsolute, normalize } from 'node:path';
 import type { Clock } from '../core/clock.js';
 import { AurochsError } from '../core/errors.js';
-import { isId, newId } from '../core/ids.js';
-import { DISKS_MAX, DISK_PATH_CHARS_MAX } from '../core/limits.js';
+import { newId } from '../core/ids.js';
+import { DISKS_MAX } from '../core/limits.js';
 import type { Logger } from '../core/logger.js';
+import { diskNotFound, usablePath } from './disk-path.js';
+import { usableTags } from './labels.js';
 import type { Disk, Volume } from './model.js';
+import { choosePlace, type PlaceNeed, type PlaceWish } from './placement.js';
 import type { DiskDirectories, Engine, Store } from './ports.js';
+import { changeStored } from './waiting.js';
 
 export interface DiskServiceDeps {
   store: Store;
@@ -37,8 +40,9 @@ export class DiskService {
       .filter((volume) => volume.replicas.some((place) => place.diskId === diskId));
   }
 
-  async add(path: string): Promise<Disk> {
+  async add(path: string, tags: readonly string[] = []): Promise<Disk> {
     const wanted = usablePath(path);
+    const usable = usableTags('disk tag', tags);
     const { items } = await this.deps.store.list('disk');
     if (items.length >= DISKS_MAX) {
       throw new AurochsError('LIMIT_EXCEEDED', `there are ${DISKS_MAX} disks already`);
@@ -62,7 +66,7 @@ export class DiskService {
     const id = before ?? newId();
     if (before === null) await this.deps.directories.writeIdentity(wanted, id);
     try {
-      return await this.#addProbed(wanted, id);
+      return await this.#addProbed(wanted, id, usable);
     } catch (error) {
       if (before === null) await this.deps.directories.removeIdentity(wanted);
       throw error;
@@ -86,38 +90,28 @@ export class DiskService {
     this.deps.log.info('disk removed', { disk: id, path: stored.value.path });
   }
 
-  /** The disk with that id or path, or the sound one with the most free space. */
-  async choose(wanted?: string): Promise<Disk> {
-    const disks = await this.list();
-    if (wanted !== undefined) {
-      const found = disks.find((disk) => disk.id === wanted || disk.path === normalizePath(wanted));
-      if (found === undefined) throw diskNotFound(wanted);
-      if (found.problem !== null) {
-        throw new AurochsError(found.problem.code, found.problem.message, found.problem.hint);
-      }
-      return found;
-    }
-    const sound = disks.filter((disk) => disk.problem === null);
-    const [best] = sound.sort((a, b) =>
-      a.freeBytes === b.freeBytes ? 0 : a.freeBytes > b.freeBytes ? -1 : 1,
-    );
-    if (best !== undefined) return best;
-    const [broken] = disks;
-    throw new AurochsError(
-      'FAILED_PRECONDITION',
-      broken === undefined
-        ? 'this agent has no disk'
-        : `no disk can be used; ${broken.path}: ${broken.problem?.message ?? 'unknown'}`,
-      'Add one: aurochs disk add DIRECTORY',
-    );
+  /** The best of the disks that the wish leaves. */
+  async choose(wish: PlaceWish, need: PlaceNeed): Promise<Disk> {
+    const nodes = (await this.deps.store.list('node')).items.map((item) => item.value);
+    return choosePlace(await this.list(), nodes, wish, need);
   }
 
-  async #addProbed(path: string, id: string): Promise<Disk> {
+  /** In the place of those that it has. */
+  async setTags(id: string, tags: readonly string[]): Promise<Disk> {
+    const usable = usableTags('disk tag', tags);
+    const change = (disk: Disk): Disk => ({ ...disk, tags: usable });
+    const stored = await changeStored(this.deps.store, 'disk', id, change, () => diskNotFound(id));
+    this.deps.log.info('disk tagged', { disk: id, tags: usable.join(' ') });
+    return stored.value;
+  }
+
+  async #addProbed(path: string, id: string, tags: string[]): Promise<Disk> {
     const probe = await this.deps.engine.probeDisk(path);
     const disk: Disk = {
       id,
       nodeId: this.deps.nodeId,
       path,
+      tags,
       createdUnixMs: this.deps.clock.nowUnixMs(),
       fileSystem: probe.fileSystem,
       totalBytes: probe.totalBytes,
@@ -130,25 +124,4 @@ export class DiskService {
     this.deps.log.info('disk added', { disk: id, path, fileSystem: probe.fileSystem });
     return stored.value;
   }
-}
-
-function normalizePath(path: string): string {
-  const clean = normalize(path);
-  return clean.length > 1 && clean.endsWith('/') ? clean.slice(0, -1) : clean;
-}
-
-function usablePath(path: string): string {
-  if (!isAbsolute(path) || path.length > DISK_PATH_CHARS_MAX || path.includes('\0')) {
-    throw new AurochsError(
-      'INVALID_ARGUMENT',
-      `disk path ${JSON.stringify(path.slice(0, 80))} is not an absolute path of at most ${DISK_PATH_CHARS_MAX} characters`,
-      'Give the whole path of a directory, for example /var/lib/aurochs/disk1.',
-    );
-  }
-  return normalizePath(path);
-}
-
-function diskNotFound(wanted: string): AurochsError {
-  const what = isId(wanted) ? `disk ${wanted}` : `disk ${JSON.stringify(wanted.slice(0, 80))}`;
-  return new AurochsError('NOT_FOUND', `there is no ${what}`, '"aurochs disk ls" shows all.');
 }

@@ -6,6 +6,7 @@ export type DomainEvent =
   | { type: 'snapshot'; volume: string; change: SnapshotChange; snapshot: string }
   | { type: 'mergeProgress'; volume: string; snapshot: string; share: number }
   | { type: 'mergeDone'; volume: string; snapshot: string; error: string | null }
+  | { type: 'copyProgress'; /** The new one. */ volume: string; share: number }
   | { type: 'sessionOpened' | 'sessionClosed'; session: EngineSession };
 
 export type SnapshotChange = 'created' | 'reverted' | 'removing';

@@ -85,6 +85,24 @@ export interface Problem {
   hint?: string;
 }
 
+/** What a volume was made of: a snapshot, or another volume as it was. */
+export interface VolumeSource {
+  volumeId: string;
+  /** Its name when the copy was asked for. */
+  volume: string;
+  snapshotId: string;
+  /** The snapshot was taken for the copy alone, and goes with it. */
+  temporary: boolean;
+}
+
+/** A node that may use the volume. */
+export interface Publication {
+  nodeId: string;
+  readOnly: boolean;
+  /** Other nodes may have it at the same time. */
+  shared: boolean;
+}
+
 export interface Volume {
   id: string;
   name: string;
@@ -99,6 +117,11 @@ export interface Volume {
     sizeBytes: bigint;
     deleted: boolean;
   };
+  labels: Record<string, string>;
+  /** Null: it was made blank. */
+  source: VolumeSource | null;
+  /** While there is one, the volume is attached. */
+  publications: Publication[];
   chap: ChapSettings | null;
   /** Allowed iSCSI initiator names; empty means all. */
   initiators: string[];
@@ -107,6 +130,8 @@ export interface Volume {
   replicas: ReplicaPlace[];
   /** Removed snapshots are being merged; the volume is held open for that although detached. */
   merging: boolean;
+  /** Ids of snapshots that nobody needs any more: they are removed once the volume can be asked. */
+  unwanted: string[];
   /** What the agent sees. */
   state: VolumeState;
   robustness: VolumeRobustness;
@@ -129,12 +154,34 @@ export interface Snapshot {
   mergeShare: number | null;
   /** The head stands on this one. */
   headParent: boolean;
+  /** Id of the group that it was taken in. */
+  group: string | null;
+}
+
+export interface GroupMember {
+  volumeId: string;
+  /** Its name when the group was taken. */
+  volume: string;
+  snapshotId: string;
+  sizeBytes: bigint;
+}
+
+/** Snapshots of several volumes at one moment. */
+export interface SnapshotGroup {
+  id: string;
+  name: string;
+  createdUnixMs: number;
+  /** Taking: written before the first snapshot; what a crash leaves in this state is taken back. */
+  state: 'taking' | 'taken';
+  members: GroupMember[];
 }
 
 export interface Disk {
   id: string;
   nodeId: string;
   path: string;
+  /** What kind of disk it is, in the words of whoever runs it. */
+  tags: string[];
   createdUnixMs: number;
   fileSystem: string;
   totalBytes: bigint;

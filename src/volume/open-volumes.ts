@@ -10,6 +10,7 @@ import { AurochsError, hasCode } from '../core/errors.js';
 import { invariant } from '../core/invariant.js';
 import { KeyedMutex } from '../core/keyed-mutex.js';
 import type { Logger } from '../core/logger.js';
+import { copyRests } from './copy-problem.js';
 import type { DomainEvents } from './events.js';
 import {
   type Disk,
@@ -59,6 +60,8 @@ export interface OpenVolume {
   mergeError: string | null;
   /** Share of each running merge that is done, by snapshot id. */
   readonly mergeShares: Map<string, number>;
+  /** How many copies read from it: it is kept open for them. */
+  copiedFrom: number;
   lastUsedUnixMs: number;
 }
 
@@ -86,6 +89,16 @@ export class OpenVolumes {
 
   exclusive<T>(volume: string, task: () => Promise<T>): Promise<T> {
     return this.#mutex.run(volume, task);
+  }
+
+  /** `exclusive` of several; in one order, so that nobody waits for somebody who waits for him. */
+  exclusiveOfAll<T>(volumes: readonly string[], task: () => Promise<T>): Promise<T> {
+    return [...volumes]
+      .sort()
+      .reduceRight<() => Promise<T>>(
+        (inner, volume) => () => this.exclusive(volume, inner),
+        task,
+      )();
   }
 
   get(volume: Volume): OpenVolume | null {
@@ -141,6 +154,7 @@ export class OpenVolumes {
       failed: null,
       mergeError: null,
       mergeShares: new Map(),
+      copiedFrom: 0,
       lastUsedUnixMs: this.deps.clock.nowUnixMs(),
     };
     this.#open.set(volume.name, open);
@@ -300,6 +314,8 @@ export class OpenVolumes {
         this.#onSessionClosed(event.session.export);
         events.emit(event);
         return;
+      case 'copyProgress':
+        return; // VolumeCopies hears it, which knows what is copied.
       case 'mergeProgress': {
         const volume = this.#nameOf(event.volumeId);
         if (volume === null) return;
@@ -350,9 +366,12 @@ export function onlyReplica(volume: Volume): ReplicaPlace {
   return place;
 }
 
-/** What is left of a problem after a new wish or a success: that the replica lost data lasts until a detach. */
+/**
+ * What is left of a problem after a new wish or a success: that the replica lost data lasts until a detach, and that a copy has
+ * failed until the volume is deleted.
+ */
 export function lastingProblem(volume: Volume): Problem | null {
-  return onlyReplica(volume).failed === null ? null : volume.problem;
+  return onlyReplica(volume).failed !== null || copyRests(volume) ? volume.problem : null;
 }
 
 /** Whoever detaches a failed replica accepts the loss of what was not flushed. */

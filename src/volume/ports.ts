@@ -11,6 +11,7 @@ import type {
   ExportAddress,
   FileSystemType,
   Frontend,
+  SnapshotGroup,
   UnitForm,
   Volume,
 } from './model.js';
@@ -163,18 +164,22 @@ export interface Engine {
 
 // -- Store: the bus. One conformance suite (test/support/store-conformance.ts) holds all adapters.
 
-/** The kinds of resource and what each holds. The key is the volume's name or the disk's id. */
+/** The kinds of resource and what each holds. The key is the name, or the disk's id. */
 export interface Kinds {
   volume: Volume;
   disk: Disk;
+  snapshotGroup: SnapshotGroup;
   node: NodeIdentity;
 }
 export type Kind = keyof Kinds;
 
-/** The identity of a machine that runs the agent; created once, at its first start. */
+/** The identity of a machine that runs the agent; created at its first start and brought up to date at each. */
 export interface NodeIdentity {
   id: string;
   name: string;
+  /** What fails together with it: a rack, a room, a data centre. */
+  zone: string | null;
+  tags: string[];
   createdUnixMs: number;
 }
 

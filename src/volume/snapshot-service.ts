@@ -8,10 +8,12 @@ import { newId } from '../core/ids.js';
 import { DIFF_RUNS_DEFAULT, DIFF_RUNS_MAX } from '../core/limits.js';
 import type { Logger } from '../core/logger.js';
 import type { DomainEvents } from './events.js';
-import type { DiffRun, Snapshot, Volume } from './model.js';
+import type { DiffRun, GroupMember, Snapshot, Volume } from './model.js';
 import { checkSnapshotName } from './names.js';
 import type { OpenVolume, OpenVolumes } from './open-volumes.js';
 import type { EngineSnapshot, NodeDevices, Store } from './ports.js';
+import { takenGroups } from './snapshot-groups.js';
+import { holdStill } from './stillness.js';
 import { changeVolume } from './waiting.js';
 
 export interface SnapshotServiceDeps {
@@ -43,21 +45,20 @@ export class SnapshotService {
   constructor(private readonly deps: SnapshotServiceDeps) {}
 
   list(volume: string): Promise<Snapshot[]> {
-    return this.#work(volume, (open) => this.#snapshots(volume, open));
+    return this.#work(volume, (open, current) => this.#snapshots(current, open));
   }
 
   get(volume: string, nameOrId: string): Promise<Snapshot> {
-    return this.#work(volume, async (open) =>
-      find(await this.#snapshots(volume, open), volume, nameOrId),
+    return this.#work(volume, async (open, current) =>
+      find(await this.#snapshots(current, open), volume, nameOrId),
     );
   }
 
   create(volume: string, name?: string): Promise<Snapshot> {
     if (name !== undefined) checkSnapshotName(name);
     return this.#work(volume, async (open, current) => {
-      const nowUnixMs = this.deps.clock.nowUnixMs();
-      const before = await this.#snapshots(volume, open);
-      const chosen = name ?? nameByTime(nowUnixMs, before);
+      const before = await this.#snapshots(current, open);
+      const chosen = name ?? nameByTime(this.deps.clock.nowUnixMs(), before);
       if (before.some((snapshot) => snapshot.name === chosen)) {
         throw new AurochsError(
           'ALREADY_EXISTS',
@@ -66,9 +67,9 @@ export class SnapshotService {
         );
       }
       const id = newId();
-      await this.#frozen(current, () => open.engine.takeSnapshot(id, chosen, nowUnixMs));
+      await this.#take(current, open, id, chosen);
       this.#changed(volume, 'created', id);
-      return find(await this.#snapshots(volume, open), volume, id);
+      return find(await this.#snapshots(current, open), volume, id);
     });
   }
 
@@ -82,22 +83,30 @@ export class SnapshotService {
           `Detach it first: aurochs volume detach ${volume}`,
         );
       }
-      const { id } = find(await this.#snapshots(volume, open), volume, nameOrId);
+      const { id } = find(await this.#snapshots(current, open), volume, nameOrId);
       await open.engine.revert(id);
       this.#changed(volume, 'reverted', id);
-      return find(await this.#snapshots(volume, open), volume, id);
+      return find(await this.#snapshots(current, open), volume, id);
     });
   }
 
   /** Resolves when the deletion is recorded; the space comes back with the merge that follows. */
-  async delete(volume: string, nameOrId: string): Promise<void> {
-    await this.#work(volume, async (open) => {
-      const snapshot = find(await this.#snapshots(volume, open), volume, nameOrId);
-      if (snapshot.removing) return;
-      // Written first: after a crash the volume is opened again until the merge has ended.
-      await changeVolume(this.deps.store, volume, (current) => ({ ...current, merging: true }));
-      await open.engine.deleteSnapshot(snapshot.id);
-      this.#changed(volume, 'removing', snapshot.id);
+  delete(volume: string, nameOrId: string): Promise<void> {
+    return this.#work(volume, async (open, current) => {
+      const snapshot = find(await this.#snapshots(current, open), volume, nameOrId);
+      if (snapshot.group !== null) throw await this.#belongsToGroup(snapshot);
+      await this.#remove(open, snapshot);
+    });
+  }
+
+  /** As delete, for the group that it was taken in. What is gone is no error. */
+  async deleteMember({ volume, volumeId, snapshotId }: GroupMember): Promise<void> {
+    const stored = await this.deps.store.get('volume', volume);
+    if (stored?.value.id !== volumeId || stored.value.desired.deleted) return;
+    await this.#work(volume, async (open, current) => {
+      const snapshots = await this.#snapshots(current, open);
+      const member = snapshots.find(({ id }) => id === snapshotId);
+      if (member !== undefined) await this.#remove(open, member);
     });
   }
 
@@ -113,7 +122,7 @@ export class SnapshotService {
           `offset ${request.offsetBytes} is past the end of volume ${volume} (${current.sizeBytes} bytes)`,
         );
       }
-      const snapshots = await this.#snapshots(volume, open);
+      const snapshots = await this.#snapshots(current, open);
       const from = request.from === '' ? null : find(snapshots, volume, request.from).id;
       const to = request.to === '' ? null : find(snapshots, volume, request.to).id;
       const page = await open.engine.diff(from ?? '', to ?? '', request.offsetBytes, runsMax);
@@ -121,26 +130,12 @@ export class SnapshotService {
     });
   }
 
-  /**
-   * With the file systems of the volume's device held still. A snapshot is worth having without that, too: it holds
-   * what a power cut at that moment would leave, and the file system's journal is made for it.
-   */
-  async #frozen(volume: Volume, take: () => Promise<void>): Promise<void> {
-    const { log, devices } = this.deps;
-    const warn = (why: string): void =>
-      log.warn('a snapshot is crash-consistent only', { volume: volume.name, why });
-    if (volume.device === null) return take();
-    let thaw: (() => Promise<boolean>) | null = null;
+  async #take(volume: Volume, open: OpenVolume, id: string, name: string): Promise<void> {
+    const thaw = await holdStill(this.deps, volume);
     try {
-      thaw = await devices.freeze(volume.name);
-    } catch (error) {
-      warn(String(error));
-    }
-    try {
-      await take();
+      await open.engine.takeSnapshot(id, name, this.deps.clock.nowUnixMs());
     } finally {
-      const still = await thaw?.();
-      if (still === false) warn('the file systems had to be let go before it was taken');
+      await thaw();
     }
   }
 
@@ -151,20 +146,46 @@ export class SnapshotService {
     });
   }
 
-  async #snapshots(volume: string, open: OpenVolume): Promise<Snapshot[]> {
+  async #remove(open: OpenVolume, { id, volume, removing }: Snapshot): Promise<void> {
+    if (removing) return;
+    // Written first: after a crash the volume is opened again until the merge has ended.
+    await changeVolume(this.deps.store, volume, (current) => ({ ...current, merging: true }));
+    await open.engine.deleteSnapshot(id);
+    this.#changed(volume, 'removing', id);
+  }
+
+  async #snapshots(volume: Volume, open: OpenVolume): Promise<Snapshot[]> {
     const description = await this.deps.open.describe(open);
+    const groups = await takenGroups(this.deps.store);
     return description.snapshots.map((snapshot) => ({
       ...fromEngine(snapshot),
-      volume,
+      // Nobody needs it any more: it goes in a moment.
+      removing: snapshot.removing || volume.unwanted.includes(snapshot.id),
+      volume: volume.name,
       mergeShare: snapshot.removing ? (open.mergeShares.get(snapshot.id) ?? null) : null,
       headParent: snapshot.id === description.headParent,
+      group: groups.find(({ members }) => isMember(members, volume, snapshot.id))?.id ?? null,
     }));
+  }
+
+  async #belongsToGroup({ name, volume, group: id }: Snapshot): Promise<AurochsError> {
+    const group = (await takenGroups(this.deps.store)).find((each) => each.id === id);
+    const groupName = group?.name ?? id;
+    return new AurochsError(
+      'FAILED_PRECONDITION',
+      `snapshot ${name} of volume ${volume} belongs to group ${groupName}`,
+      `Delete the whole group: aurochs snapshot group rm ${groupName}`,
+    );
   }
 
   #changed(volume: string, change: 'created' | 'reverted' | 'removing', snapshot: string): void {
     this.deps.log.info(`snapshot ${change}`, { volume, snapshot });
     this.deps.events.emit({ type: 'snapshot', volume, change, snapshot });
   }
+}
+
+function isMember(members: readonly GroupMember[], volume: Volume, snapshotId: string): boolean {
+  return members.some((each) => each.snapshotId === snapshotId && each.volumeId === volume.id);
 }
 
 function fromEngine(snapshot: EngineSnapshot) {
@@ -181,8 +202,12 @@ function fromEngine(snapshot: EngineSnapshot) {
 
 function find(snapshots: readonly Snapshot[], volume: string, nameOrId: string): Snapshot {
   const found = snapshots.find((each) => each.id === nameOrId || each.name === nameOrId);
-  if (found !== undefined) return found;
-  throw new AurochsError(
+  if (found === undefined) throw snapshotNotFound(volume, nameOrId);
+  return found;
+}
+
+export function snapshotNotFound(volume: string, nameOrId: string): AurochsError {
+  return new AurochsError(
     'NOT_FOUND',
     `volume ${volume} has no snapshot ${JSON.stringify(nameOrId.slice(0, 80))}`,
     `"aurochs snapshot ls ${volume}" shows all.`,

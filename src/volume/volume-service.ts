@@ -7,11 +7,10 @@ import { isDeepStrictEqual } from 'node:util';
 
 import type { Clock } from '../core/clock.js';
 import { AurochsError } from '../core/errors.js';
-import { newId, shortId } from '../core/ids.js';
-import { USE_CASE_DEADLINE_MS, VOLUMES_MAX } from '../core/limits.js';
 import type { Logger } from '../core/logger.js';
 import { formatSizeExact } from '../core/units.js';
 import { type AttachVolume, wishToAttach } from './attach-request.js';
+import { isCopying } from './copy-problem.js';
 import { refuseIfUsed, withoutOwn } from './device-use.js';
 import type { DiskService } from './disk-service.js';
 import {
@@ -21,14 +20,9 @@ import {
   refusalToExport,
   type ListenAddresses,
 } from './exports.js';
-import {
-  type ChapSettings,
-  type Disk,
-  type ExportAddress,
-  PLAIN_FORM,
-  type Volume,
-} from './model.js';
-import { checkChap, checkInitiators, checkVolumeName, volumeOfExport } from './names.js';
+import { changedLabels } from './labels.js';
+import type { ChapSettings, ExportAddress, Publication, Volume } from './model.js';
+import { checkChap, checkInitiators, volumeOfExport } from './names.js';
 import {
   lastingProblem,
   onlyReplica,
@@ -37,13 +31,22 @@ import {
   type OpenVolumes,
 } from './open-volumes.js';
 import type { Engine, EngineSession, NodeDevices, Store, Stored } from './ports.js';
+import type { VolumeCopies } from './volume-copies.js';
+import { type CreateVolume, VolumeCreation } from './volume-creation.js';
+import {
+  problemOf,
+  refuseIfCreating,
+  refuseIfDeleted,
+  refuseIfPublished,
+} from './volume-refusals.js';
 import { checkFitsDisk, usableSize } from './volume-size.js';
-import { changeVolume, waitForVolume, type WaitOptions } from './waiting.js';
+import { changeVolume, Waiter } from './waiting.js';
 
 export interface VolumeServiceDeps {
   store: Store;
   engine: Engine;
   open: OpenVolumes;
+  copies: VolumeCopies;
   devices: NodeDevices;
   disks: DiskService;
   listen: ListenAddresses;
@@ -53,14 +56,6 @@ export interface VolumeServiceDeps {
   deadlineMs?: number;
 }
 
-export interface CreateVolume {
-  name: string;
-  sizeBytes: bigint;
-  disk?: string;
-  chap?: ChapSettings;
-  initiators?: string[];
-}
-
 /** Who may log in over iSCSI; what is absent stays. */
 export interface VolumeAccess {
   chap?: ChapSettings | null;
@@ -68,7 +63,13 @@ export interface VolumeAccess {
 }
 
 export class VolumeService {
-  constructor(private readonly deps: VolumeServiceDeps) {}
+  readonly #waiter: Waiter;
+  readonly #creation: VolumeCreation;
+
+  constructor(private readonly deps: VolumeServiceDeps) {
+    this.#waiter = new Waiter(deps);
+    this.#creation = new VolumeCreation({ ...deps, waiter: this.#waiter });
+  }
 
   async list(): Promise<Volume[]> {
     return (await this.deps.store.list('volume')).items.map((item) => item.value);
@@ -109,47 +110,42 @@ export class VolumeService {
     }
   }
 
-  async create(request: CreateVolume): Promise<Volume> {
-    checkVolumeName(request.name);
-    if (request.chap !== undefined) checkChap(request.chap);
-    checkInitiators(request.initiators ?? []);
-    const sizeBytes = usableSize(request.sizeBytes);
-    const disk = await this.deps.disks.choose(request.disk);
-    checkFitsDisk(request.name, sizeBytes, disk);
-    const { items } = await this.deps.store.list('volume');
-    if (items.length >= VOLUMES_MAX) {
-      throw new AurochsError('LIMIT_EXCEEDED', `there are ${VOLUMES_MAX} volumes already`);
-    }
+  /** Share copied, 0 to 1, of a volume that is being made of another; null of any other. */
+  copyShare(volume: Volume): number | null {
+    return this.deps.copies.share(volume);
+  }
 
-    const stored = await this.#createRecord(request, sizeBytes, disk);
-    this.deps.log.info('volume asked for', { volume: stored.key, sizeBytes: String(sizeBytes) });
-    const seen = await waitForVolume(
-      this.deps.store,
-      stored,
-      (volume) => volume === null || volume.state !== 'creating' || volume.problem !== null,
-      this.#waiting('is being created'),
-    );
-    if (seen !== null && seen.state !== 'creating') return seen;
-    throw await this.#undoCreate(request.name, seen);
+  create(request: CreateVolume): Promise<Volume> {
+    return this.#creation.create(request);
   }
 
   /** What failed is undone: a volume that was attached before stays so, as it was. */
-  async attach(name: string, request: AttachVolume = {}): Promise<Volume> {
+  attach(name: string, request: AttachVolume = {}): Promise<Volume> {
+    return this.attachAs(name, request, ({ publications }) => publications);
+  }
+
+  /** As attach, together with what `publish` makes of the publications. */
+  async attachAs(
+    name: string,
+    request: AttachVolume,
+    publish: (volume: Volume) => Publication[],
+  ): Promise<Volume> {
     const before = await this.get(name);
     const stored = await changeVolume(this.deps.store, name, (volume) => {
       refuseIfDeleted(volume);
+      refuseIfCreating(volume);
+      const publications = publish(volume);
       const desired = wishToAttach(volume, request, this.deps.listen);
-      return { ...volume, desired, problem: lastingProblem(volume) };
+      return { ...volume, publications, desired, problem: lastingProblem(volume) };
     });
-    const seen = await waitForVolume(
-      this.deps.store,
+    const seen = await this.#waiter.wait(
       stored,
+      'is being attached',
       (volume) =>
         volume === null ||
         !volume.desired.attached ||
         volume.problem !== null ||
         (volume.state === 'attached' && this.#offersExactly(volume) && this.#hasDevice(volume)),
-      this.#waiting('is being attached'),
     );
     if (seen === null) throw volumeNotFound(name);
     if (seen.problem === null && seen.desired.attached) return seen;
@@ -162,12 +158,17 @@ export class VolumeService {
     const { attached, frontends, device } = before.desired;
     const stored = await changeVolume(this.deps.store, before.name, (volume) => {
       if (volume.id !== before.id) return volume;
+      const publications = volume.publications.filter(({ nodeId }) =>
+        before.publications.some((each) => each.nodeId === nodeId),
+      );
       // The wish for a device goes with the device.
-      if (!attached) return { ...volume, desired: { ...volume.desired, attached } };
+      if (!attached) {
+        return { ...volume, publications, desired: { ...volume.desired, attached } };
+      }
       const desired = { ...volume.desired, attached, frontends, device };
-      return { ...volume, desired, problem: lastingProblem(volume) };
+      return { ...volume, publications, desired, problem: lastingProblem(volume) };
     });
-    await this.#waitForUndo(stored, (volume) => {
+    await this.#waiter.waitForUndo(stored, (volume) => {
       if (volume === null || !attached) return volume === null || isClosed(volume);
       return this.#offersExactly(volume) && (device !== null || volume.device === null);
     });
@@ -186,35 +187,64 @@ export class VolumeService {
       }
       return next;
     });
-    const seen = await waitForVolume(
-      this.deps.store,
+    const seen = await this.#waiter.wait(
       stored,
+      'is being told who may log in',
       (volume) => volume === null || volume.problem !== null || this.#asksAsWanted(volume),
-      this.#waiting('is being told who may log in'),
     );
     if (seen === null) throw volumeNotFound(name);
     if (!this.#asksAsWanted(seen)) throw problemOf(seen, 'has not been told who may log in yet');
     return seen;
   }
 
-  /** BUSY while the device is used or sessions are open, unless forced. */
+  /** BUSY while the device is used or sessions are open, FAILED_PRECONDITION while it is published, unless forced. */
   async detach(name: string, force = false): Promise<Volume> {
-    if (!force) await this.#refuseIfInUse(await this.get(name));
-    const stored = force ? await this.#forceDetach(name) : await this.#wishDetached(name);
-    const seen = await waitForVolume(
-      this.deps.store,
+    const before = await this.get(name);
+    if (!force) refuseIfPublished(before);
+    return this.#detach(before, force, (volume) => {
+      if (!force) refuseIfPublished(volume);
+      return [];
+    });
+  }
+
+  /** As detach, together with what `unpublish` makes of the publications. */
+  async detachAs(name: string, unpublish: (volume: Volume) => Publication[]): Promise<Volume> {
+    return this.#detach(await this.get(name), false, unpublish);
+  }
+
+  async #detach(
+    before: Volume,
+    force: boolean,
+    unpublish: (volume: Volume) => Publication[],
+  ): Promise<Volume> {
+    const { name } = before;
+    if (!force) await this.#refuseIfInUse(before);
+    const stored = force
+      ? await this.#forceDetach(name, unpublish)
+      : await this.#wishDetached(name, unpublish);
+    const seen = await this.#waiter.wait(
       stored,
+      'is being detached',
       (volume) => volume === null || isClosed(volume) || deviceIsInTheWay(volume),
-      this.#waiting('is being detached'),
     );
     if (seen === null) throw volumeNotFound(name);
     if (!deviceIsInTheWay(seen)) return seen;
+    const { publications } = before;
     await changeVolume(this.deps.store, name, (volume) =>
       deviceIsInTheWay(volume)
-        ? { ...volume, desired: { ...volume.desired, attached: true }, problem: null }
+        ? { ...volume, publications, desired: { ...volume.desired, attached: true }, problem: null }
         : volume,
     );
     throw problemOf(seen, 'could not be detached');
+  }
+
+  /** Null removes; what is absent stays. */
+  async setLabels(name: string, changes: Readonly<Record<string, string | null>>): Promise<Volume> {
+    const stored = await changeVolume(this.deps.store, name, (volume) => {
+      refuseIfDeleted(volume);
+      return { ...volume, labels: changedLabels(volume.labels, changes) };
+    });
+    return stored.value;
   }
 
   async expand(name: string, requestedBytes: bigint): Promise<Volume> {
@@ -235,11 +265,10 @@ export class VolumeService {
       const desired = { ...volume.desired, sizeBytes };
       return { ...volume, desired, problem: lastingProblem(volume) };
     });
-    const seen = await waitForVolume(
-      this.deps.store,
+    const seen = await this.#waiter.wait(
       stored,
+      'is being expanded',
       (volume) => volume === null || hasGrown(volume, sizeBytes) || volume.problem !== null,
-      this.#waiting('is being expanded'),
     );
     if (seen === null) throw volumeNotFound(name);
     if (hasGrown(seen, sizeBytes)) return seen;
@@ -251,24 +280,18 @@ export class VolumeService {
     throw problemOf(seen, 'could not be expanded');
   }
 
-  /** FAILED_PRECONDITION while it is attached. */
+  /** FAILED_PRECONDITION while it is attached, published or copied from. */
   async delete(name: string): Promise<void> {
-    const stored = await changeVolume(this.deps.store, name, (volume) => {
-      if (volume.desired.attached || !isClosed(volume)) {
-        throw new AurochsError(
-          'FAILED_PRECONDITION',
-          `volume ${name} is ${volume.state === 'detached' ? 'being attached' : volume.state}`,
-          `Detach it first: aurochs volume detach ${name}`,
-        );
-      }
-      return { ...volume, desired: { ...volume.desired, deleted: true }, problem: null };
+    // Exclusive, so that no copy of it is asked for between the look and the wish.
+    const stored = await this.deps.open.exclusive(name, async () => {
+      await this.#refuseIfCopied(await this.get(name));
+      return this.#wishDeleted(name);
     });
     this.deps.log.info('volume deletion asked for', { volume: name, volumeId: stored.value.id });
-    const seen = await waitForVolume(
-      this.deps.store,
+    const seen = await this.#waiter.wait(
       stored,
+      'is being deleted',
       (volume) => volume === null || volume.problem !== null,
-      this.#waiting('is being deleted'),
     );
     if (seen !== null) throw problemOf(seen, 'could not be deleted yet');
   }
@@ -279,75 +302,30 @@ export class VolumeService {
       .map((session) => ({ ...session, volume: volumeOfExport(session.export) }));
   }
 
-  #waiting(what: string): WaitOptions {
-    return {
-      clock: this.deps.clock,
-      deadlineMs: this.deps.deadlineMs ?? USE_CASE_DEADLINE_MS,
-      what,
-    };
+  #wishDeleted(name: string): Promise<Stored<'volume'>> {
+    return changeVolume(this.deps.store, name, (volume) => {
+      refuseIfPublished(volume);
+      if (volume.desired.attached || !isClosed(volume)) {
+        throw new AurochsError(
+          'FAILED_PRECONDITION',
+          `volume ${name} is ${volume.state === 'detached' ? 'being attached' : volume.state}`,
+          `Detach it first: aurochs volume detach ${name}`,
+        );
+      }
+      return { ...volume, desired: { ...volume.desired, deleted: true }, problem: null };
+    });
   }
 
-  #createRecord(request: CreateVolume, sizeBytes: bigint, disk: Disk): Promise<Stored<'volume'>> {
-    const replicaId = newId();
-    const volume: Volume = {
-      id: newId(),
-      name: request.name,
-      sizeBytes,
-      createdUnixMs: this.deps.clock.nowUnixMs(),
-      desired: {
-        ...PLAIN_FORM,
-        attached: false,
-        frontends: [],
-        device: null,
-        sizeBytes,
-        deleted: false,
-      },
-      chap: request.chap ?? null,
-      initiators: request.initiators ?? [],
-      epoch: 0n,
-      replicas: [
-        {
-          id: replicaId,
-          nodeId: this.deps.nodeId,
-          diskId: disk.id,
-          directory: `${request.name}-${shortId(replicaId)}`,
-          failed: null,
-        },
-      ],
-      merging: false,
-      state: 'creating',
-      robustness: 'unknown',
-      device: null,
-      problem: null,
-    };
-    return this.deps.store.create('volume', request.name, volume);
-  }
-
-  async #undoCreate(name: string, seen: Volume | null): Promise<AurochsError> {
-    if (seen === null) {
-      return new AurochsError('ABORTED', `volume ${name} was deleted while it was being created`);
-    }
-    const failure = problemOf(seen, 'could not be created');
-    const stored = await changeVolume(this.deps.store, name, (volume) => ({
-      ...volume,
-      desired: { ...volume.desired, deleted: true },
-      problem: null,
-    }));
-    await this.#waitForUndo(stored, (volume) => volume === null || volume.problem !== null);
-    return failure;
-  }
-
-  /** The user hears of the failure, not of what went wrong while it was cleaned up; the log has that. */
-  async #waitForUndo(
-    stored: Stored<'volume'>,
-    done: (volume: Volume | null) => boolean,
-  ): Promise<void> {
-    try {
-      await waitForVolume(this.deps.store, stored, done, this.#waiting('is being cleaned up'));
-    } catch (error) {
-      const fields = { volume: stored.key, error: String(error) };
-      this.deps.log.warn('undoing what failed is not finished', fields);
-    }
+  async #refuseIfCopied({ id, name }: Volume): Promise<void> {
+    const copy = (await this.list()).find(
+      (each) => each.source?.volumeId === id && isCopying(each),
+    );
+    if (copy === undefined) return;
+    throw new AurochsError(
+      'FAILED_PRECONDITION',
+      `volume ${name} is being copied to volume ${copy.name}`,
+      `Wait until volume ${copy.name} is there, or delete that one first.`,
+    );
   }
 
   #offersExactly(volume: Volume): boolean {
@@ -369,8 +347,12 @@ export class VolumeService {
     return !offersIscsi(volume) || isDeepStrictEqual(access, iscsiAccess(volume));
   }
 
-  #wishDetached(name: string): Promise<Stored<'volume'>> {
-    return changeVolume(this.deps.store, name, (volume) => {
+  #wishDetached(
+    name: string,
+    unpublish: (volume: Volume) => Publication[],
+  ): Promise<Stored<'volume'>> {
+    return changeVolume(this.deps.store, name, (current) => {
+      const volume = { ...current, publications: unpublish(current) };
       const desired = { ...volume.desired, attached: false };
       if (volume.desired.attached) return { ...volume, desired, problem: null };
       // Its replica failed while it was detached: there is no state to leave, but a loss to accept.
@@ -382,11 +364,14 @@ export class VolumeService {
   }
 
   /** The device first, whoever uses it: the reconciler, which may come later, never forces. */
-  #forceDetach(name: string): Promise<Stored<'volume'>> {
+  #forceDetach(
+    name: string,
+    unpublish: (volume: Volume) => Publication[],
+  ): Promise<Stored<'volume'>> {
     return this.deps.open.exclusive(name, async () => {
       const volume = await this.get(name);
       if (wantsDevice(volume)) await this.deps.devices.detach(name, true);
-      return this.#wishDetached(name);
+      return this.#wishDetached(name, unpublish);
     });
   }
 
@@ -429,26 +414,4 @@ function hasGrown(volume: Volume, sizeBytes: bigint): boolean {
 
 function offersIscsi(volume: Volume): boolean {
   return volume.desired.attached && volume.desired.frontends.includes('iscsi');
-}
-
-function refuseIfDeleted(volume: Volume): void {
-  if (!volume.desired.deleted) return;
-  throw new AurochsError('FAILED_PRECONDITION', `volume ${volume.name} is being deleted`);
-}
-
-function refuseIfCreating(volume: Volume): void {
-  if (volume.state !== 'creating') return;
-  throw new AurochsError(
-    'FAILED_PRECONDITION',
-    `volume ${volume.name} is still being created`,
-    'Try again in a moment.',
-  );
-}
-
-function problemOf(volume: Volume, what: string): AurochsError {
-  const { problem } = volume;
-  if (problem === null) {
-    return new AurochsError('ABORTED', `volume ${volume.name} ${what}: somebody else changed it`);
-  }
-  return new AurochsError(problem.code, problem.message, problem.hint);
 }

@@ -17,8 +17,11 @@ export function usableSize(bytes: bigint): bigint {
 }
 
 export function checkFitsDisk(name: string, sizeBytes: bigint, disk: Disk): void {
-  if (sizeBytes <= disk.fileBytesMax) return;
-  throw new AurochsError(
+  if (sizeBytes > disk.fileBytesMax) throw doesNotFit(name, sizeBytes, disk);
+}
+
+export function doesNotFit(name: string, sizeBytes: bigint, disk: Disk): AurochsError {
+  return new AurochsError(
     'OUT_OF_RANGE',
     `volume ${name}: ${formatSizeExact(sizeBytes)} is more than a file on disk ${disk.path} (${disk.fileSystem}) can hold`,
     `The largest volume there has ${formatSizeExact(disk.fileBytesMax)}. Use a smaller size or a disk with XFS.`,

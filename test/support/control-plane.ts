@@ -7,11 +7,15 @@ import { VolumeReconciler } from '../../src/reconcile/volume-reconciler.js';
 import { EmbeddedStore } from '../../src/store/embedded-store.js';
 import { DiskService } from '../../src/volume/disk-service.js';
 import { DomainEvents } from '../../src/volume/events.js';
+import { GroupService } from '../../src/volume/group-service.js';
 import type { ListenAddresses } from '../../src/volume/exports.js';
 import { MountService } from '../../src/volume/mount-service.js';
+import { NodeService } from '../../src/volume/node-service.js';
 import { OpenVolumes } from '../../src/volume/open-volumes.js';
 import type { Store } from '../../src/volume/ports.js';
+import { PublicationService } from '../../src/volume/publication-service.js';
 import { SnapshotService } from '../../src/volume/snapshot-service.js';
+import { VolumeCopies } from '../../src/volume/volume-copies.js';
 import { VolumeService } from '../../src/volume/volume-service.js';
 import { FakeDisks, FakeEngine } from './fake-engine.js';
 import { FakeKernel, FakeNode } from './fake-node.js';
@@ -41,7 +45,11 @@ export class ControlPlane {
   readonly open: OpenVolumes;
   readonly events: DomainEvents;
   readonly diskService: DiskService;
+  readonly copies: VolumeCopies;
+  readonly nodes: NodeService;
   readonly volumes: VolumeService;
+  readonly publications: PublicationService;
+  readonly groups: GroupService;
   readonly snapshots: SnapshotService;
   readonly mounts: MountService;
   readonly reconciler: VolumeReconciler;
@@ -62,18 +70,24 @@ export class ControlPlane {
     const open = (this.open = new OpenVolumes({ store, engine, directories, events, clock, log }));
     const base = { store, engine, directories, nodeId: 'node-1', clock, log };
     const disks = (this.diskService = new DiskService(base));
+    const copies = (this.copies = new VolumeCopies({ ...base, open, devices, events }));
+    const nodes = (this.nodes = new NodeService(store));
     const deadline = options.deadlineMs === undefined ? {} : { deadlineMs: options.deadlineMs };
     const volumes = (this.volumes = new VolumeService({
       ...base,
       open,
+      copies,
       devices,
       disks,
       listen,
       ...deadline,
     }));
-    this.snapshots = new SnapshotService({ store, open, devices, events, clock, log });
+    this.publications = new PublicationService({ store, volumes, nodes, log });
+    const shared = { store, open, devices, events, clock, log };
+    const snapshots = (this.snapshots = new SnapshotService(shared));
+    this.groups = new GroupService({ ...shared, snapshots });
     this.mounts = new MountService({ volumes, open, fileSystems: devices, log });
-    this.reconciler = new VolumeReconciler({ ...base, open, devices, listen });
+    this.reconciler = new VolumeReconciler({ ...base, open, copies, devices, listen });
     this.controller = new VolumeController({ ...base, open, reconciler: this.reconciler });
     this.diskReconciler = new DiskReconciler(base);
   }
@@ -82,12 +96,22 @@ export class ControlPlane {
   static async started(options: ControlPlaneOptions = {}): Promise<ControlPlane> {
     const plane = new ControlPlane(options);
     await plane.diskService.add('/disk0');
+    await plane.addNode();
     await plane.controller.start();
     return plane;
   }
 
+  /** The node that it says it is, as its agent would at a start. */
+  async addNode(): Promise<void> {
+    const tags = ['fast-cpu'];
+    const self = { id: 'node-1', name: 'alpha', zone: 'z1', tags, createdUnixMs: 1 };
+    if ((await this.store.get('node', 'self')) === null)
+      await this.store.create('node', 'self', self);
+  }
+
   async stop(): Promise<void> {
     await this.controller.stop();
+    await this.copies.stop();
     this.open.stop();
     await this.store.close();
   }

@@ -2,7 +2,7 @@
 import { strict as assert } from 'node:assert';
 import { hasCode, type ErrorCode } from '../../src/core/errors.js';
 import type { Volume } from '../../src/volume/model.js';
-import type { Store, StoreEvent } from '../../src/volume/ports.js';
+import type { NodeIdentity, Store, StoreEvent } from '../../src/volume/ports.js';
 
 export function sampleVolume(name: string, change: Partial<Volume> = {}): Volume {
   return {
@@ -20,17 +20,25 @@ export function sampleVolume(name: string, change: Partial<Volume> = {}): Volume
       sizeBytes: 1n << 40n,
       deleted: false,
     },
+    labels: {},
+    source: null,
+    publications: [],
     chap: null,
     initiators: [],
     epoch: 0n,
     replicas: [],
     merging: false,
+    unwanted: [],
     state: 'detached',
     robustness: 'healthy',
     device: null,
     problem: null,
     ...change,
   };
+}
+
+function sampleNode(name: string): NodeIdentity {
+  return { id: name, name, zone: null, tags: [], createdUnixMs: 1 };
 }
 
 async function rejectsWith(code: ErrorCode, promise: Promise<unknown>): Promise<void> {
@@ -100,7 +108,7 @@ export function describeStore(adapter: string, make: () => Promise<Store>): void
 
     it('keeps kinds apart', async () => {
       await store.create('volume', 'x', sampleVolume('x'));
-      await store.create('node', 'x', { id: 'x', name: 'x', createdUnixMs: 1 });
+      await store.create('node', 'x', sampleNode('x'));
       assert.equal((await store.list('node')).items.length, 1);
       assert.equal((await store.list('volume')).items.length, 1);
     });
@@ -178,7 +186,7 @@ export function describeStore(adapter: string, make: () => Promise<Store>): void
         first.revision,
       );
       await store.create('volume', 'b', sampleVolume('b'));
-      await store.create('node', 'n', { id: 'n', name: 'n', createdUnixMs: 1 });
+      await store.create('node', 'n', sampleNode('n'));
       await store.delete('volume', 'a', second.revision);
       await collector.wait(3);
       assert.deepEqual(collector.seen, ['put a 1', 'put b 0', 'del a']);

@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify';
 import { diskBody } from '../bodies.js';
 import { answers, BODY, NO_CONTENT, PARAMS, QUERY } from '../schemas.js';
-import type { DiskAddBody } from '../types.js';
+import type { DiskAddBody, DiskTagsBody } from '../types.js';
 import type { RouteDeps } from './deps.js';
 
 export function diskRoutes(app: FastifyInstance, deps: RouteDeps): void {
@@ -37,8 +37,25 @@ export function diskRoutes(app: FastifyInstance, deps: RouteDeps): void {
       },
     },
     async (request, reply) => {
-      const disk = await disks.add(request.body.path);
+      const disk = await disks.add(request.body.path, request.body.tags);
       return reply.status(201).send(diskBody(disk, (await disks.replicasOn(disk.id)).length));
+    },
+  );
+
+  app.post<{ Params: { id: string }; Body: DiskTagsBody }>(
+    '/v1/disks/:id/tags',
+    {
+      schema: {
+        summary: 'Set the tags of a disk; what lies on it stays',
+        params: PARAMS.disk,
+        querystring: QUERY.none,
+        body: BODY('DiskTags'),
+        response: answers(200, 'Disk'),
+      },
+    },
+    async (request) => {
+      const disk = await disks.setTags(request.params.id, request.body.tags);
+      return diskBody(disk, (await disks.replicasOn(disk.id)).length);
     },
   );
 

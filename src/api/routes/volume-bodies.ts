@@ -15,6 +15,7 @@ export async function bodies(
       volume,
       exports: volumes.exports(volume),
       allocatedBytes: volumes.allocatedBytes(volume),
+      copyShare: volumes.copyShare(volume),
       diskPath: (id) => paths.get(id) ?? '',
       withSecrets,
     }),

@@ -1,12 +1,15 @@
 import type { FastifyInstance } from 'fastify';
 import { parseSize } from '../../core/units.js';
-import { answers, BODY, NO_CONTENT, PARAMS, QUERY } from '../schemas.js';
+import { answers, BODY, made, NO_CONTENT, PARAMS, QUERY } from '../schemas.js';
 import type {
   VolumeAccessBody,
   VolumeAttachBody,
   VolumeCreateBody,
   VolumeDetachBody,
   VolumeExpandBody,
+  VolumeLabelsBody,
+  VolumePublishBody,
+  VolumeUnpublishBody,
 } from '../types.js';
 import type { RouteDeps } from './deps.js';
 import { bodies, body } from './volume-bodies.js';
@@ -19,6 +22,8 @@ export function volumeRoutes(app: FastifyInstance, deps: RouteDeps): void {
   lifeRoutes(app, deps);
   attachRoutes(app, deps);
   accessRoutes(app, deps);
+  labelRoutes(app, deps);
+  publicationRoutes(app, deps);
 }
 
 function readRoutes(app: FastifyInstance, deps: RouteDeps): void {
@@ -63,16 +68,16 @@ function lifeRoutes(app: FastifyInstance, deps: RouteDeps): void {
     '/v1/volumes',
     {
       schema: {
-        summary: 'Create a volume',
+        summary: 'Create a volume, blank or as a copy; 202 while the copy goes on',
         querystring: QUERY.none,
         body: BODY('VolumeCreate'),
-        response: answers(201, 'Volume'),
+        response: made('Volume'),
       },
     },
     async (request, reply) => {
       const { size, ...rest } = request.body;
       const volume = await volumes.create({ ...rest, sizeBytes: parseSize(size) });
-      return reply.status(201).send(await body(deps, volume));
+      return reply.status(volume.state === 'creating' ? 202 : 201).send(await body(deps, volume));
     },
   );
 
@@ -80,7 +85,7 @@ function lifeRoutes(app: FastifyInstance, deps: RouteDeps): void {
     '/v1/volumes/:name',
     {
       schema: {
-        summary: 'Delete a detached volume with its snapshots',
+        summary: 'Delete a detached volume with its snapshots; ends the copy that makes it',
         params: PARAMS.volume,
         querystring: QUERY.none,
         response: NO_CONTENT,
@@ -105,6 +110,56 @@ function lifeRoutes(app: FastifyInstance, deps: RouteDeps): void {
     },
     async (request) =>
       body(deps, await volumes.expand(request.params.name, parseSize(request.body.size))),
+  );
+}
+
+function labelRoutes(app: FastifyInstance, deps: RouteDeps): void {
+  app.post<Params & { Body: VolumeLabelsBody }>(
+    '/v1/volumes/:name/labels',
+    {
+      schema: {
+        summary: 'Change labels; null removes, others stay',
+        params: PARAMS.volume,
+        querystring: QUERY.none,
+        body: BODY('VolumeLabels'),
+        response: answers(200, 'Volume'),
+      },
+    },
+    async (request) =>
+      body(deps, await deps.volumes.setLabels(request.params.name, request.body.labels)),
+  );
+}
+
+function publicationRoutes(app: FastifyInstance, deps: RouteDeps): void {
+  const { publications } = deps;
+
+  app.post<Params & { Body: VolumePublishBody }>(
+    '/v1/volumes/:name/publish',
+    {
+      schema: {
+        summary: 'Let a node use a volume: attaches it with a device there',
+        params: PARAMS.volume,
+        querystring: QUERY.none,
+        body: BODY('VolumePublish'),
+        response: answers(200, 'Volume'),
+      },
+    },
+    async (request) => body(deps, await publications.publish(request.params.name, request.body)),
+  );
+
+  app.post<Params & { Body: VolumeUnpublishBody | null }>(
+    '/v1/volumes/:name/unpublish',
+    {
+      schema: {
+        summary: 'Take a volume from a node, or from all; the last one detaches it',
+        params: PARAMS.volume,
+        querystring: QUERY.none,
+        body: BODY('VolumeUnpublish'),
+        response: answers(200, 'Volume'),
+      },
+    },
+    async (request) =>
+      body(deps, await publications.unpublish(request.params.name, request.body?.node)),
   );
 }
 

@@ -57,8 +57,11 @@ describe('the REST API', () => {
     await events.start();
     api = new ApiServer({
       volumes: plane.volumes,
+      publications: plane.publications,
       mounts: plane.mounts,
       snapshots: plane.snapshots,
+      groups: plane.groups,
+      nodes: plane.nodes,
       disks: plane.diskService,
       events,
       version: '0.0.0',

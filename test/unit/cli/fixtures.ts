@@ -5,6 +5,7 @@ export function volumeBody(changes: Partial<VolumeBody> = {}): VolumeBody {
   return {
     id: '6b1f4a1e-0000-4000-8000-000000000001',
     name: 'db',
+    labels: {},
     sizeBytes: '10737418240',
     allocatedBytes: '1572864',
     createdAt: '2026-11-22T19:10:00.000Z',
@@ -21,6 +22,9 @@ export function volumeBody(changes: Partial<VolumeBody> = {}): VolumeBody {
     replicas: [
       { id: 'r1', nodeId: 'n1', diskId: 'd1', diskPath: '/srv/fast', directory: 'db-6b1f4a1e' },
     ],
+    source: null,
+    copyShare: null,
+    publications: [],
     exports: [],
     device: null,
     problem: null,
@@ -61,6 +65,7 @@ export function snapshotBody(changes: Partial<SnapshotBody> = {}): SnapshotBody 
     removing: false,
     mergeShare: null,
     headParent: true,
+    group: null,
     ...changes,
   };
 }
@@ -70,6 +75,7 @@ export function diskBody(changes: Partial<DiskBody> = {}): DiskBody {
     id: 'd1',
     nodeId: 'n1',
     path: '/srv/fast',
+    tags: [],
     createdAt: '2026-11-22T19:10:00.000Z',
     fileSystem: 'ext4',
     totalBytes: '107374182400',
