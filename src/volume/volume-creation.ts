@@ -39,7 +39,8 @@ export interface VolumeCreationDeps {
   open: OpenVolumes;
   disks: DiskService;
   waiter: Waiter;
-  nodeId: string;
+  /** CREATE_COPY_WAIT_MS when absent. */
+  copyWaitMs?: number;
   clock: Clock;
   log: Logger;
 }
@@ -180,12 +181,12 @@ export class VolumeCreation {
 
   /** The volume once it is there or has failed; one that is still being copied after a while as it is then. */
   async #made(stored: Stored<'volume'>): Promise<Volume | null> {
-    const { waiter, store } = this.deps;
+    const { waiter, store, copyWaitMs = CREATE_COPY_WAIT_MS } = this.deps;
     const done = (volume: Volume | null): boolean =>
       volume === null || volume.state !== 'creating' || hasFailed(volume);
     if (stored.value.source === null) return waiter.wait(stored, 'is being created', done);
     try {
-      return await waiter.wait(stored, 'is being copied', done, CREATE_COPY_WAIT_MS);
+      return await waiter.wait(stored, 'is being copied', done, copyWaitMs);
     } catch (error) {
       const now = await store.get('volume', stored.key);
       if (!hasCode(error, 'UNAVAILABLE') || now?.value.id !== stored.value.id) throw error;

@@ -54,6 +54,8 @@ export interface VolumeServiceDeps {
   clock: Clock;
   log: Logger;
   deadlineMs?: number;
+  /** How long a creation waits for its copy. */
+  copyWaitMs?: number;
 }
 
 /** Who may log in over iSCSI; what is absent stays. */

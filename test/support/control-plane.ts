@@ -33,6 +33,7 @@ export interface ControlPlaneOptions {
   storePath?: string;
   listen?: ListenAddresses;
   deadlineMs?: number;
+  copyWaitMs?: number;
   /** Wraps the store, to make it fail. */
   wrapStore?: (store: Store) => Store;
 }
@@ -72,7 +73,11 @@ export class ControlPlane {
     const disks = (this.diskService = new DiskService(base));
     const copies = (this.copies = new VolumeCopies({ ...base, open, devices, events }));
     const nodes = (this.nodes = new NodeService(store));
-    const deadline = options.deadlineMs === undefined ? {} : { deadlineMs: options.deadlineMs };
+    const { deadlineMs, copyWaitMs } = options;
+    const waits = {
+      ...(deadlineMs === undefined ? {} : { deadlineMs }),
+      ...(copyWaitMs === undefined ? {} : { copyWaitMs }),
+    };
     const volumes = (this.volumes = new VolumeService({
       ...base,
       open,
@@ -80,7 +85,7 @@ export class ControlPlane {
       devices,
       disks,
       listen,
-      ...deadline,
+      ...waits,
     }));
     this.publications = new PublicationService({ store, volumes, nodes, log });
     const shared = { store, open, devices, events, clock, log };

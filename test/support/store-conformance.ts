@@ -1,8 +1,8 @@
 /** What every store adapter must do; each adapter's test calls this with a way to make an empty store. */
 import { strict as assert } from 'node:assert';
-import { hasCode, type ErrorCode } from '../../src/core/errors.js';
-import type { Volume } from '../../src/volume/model.js';
+import type { Disk, SnapshotGroup, Volume } from '../../src/volume/model.js';
 import type { NodeIdentity, Store, StoreEvent } from '../../src/volume/ports.js';
+import { rejectsWith } from './rejects.js';
 
 export function sampleVolume(name: string, change: Partial<Volume> = {}): Volume {
   return {
@@ -37,15 +37,30 @@ export function sampleVolume(name: string, change: Partial<Volume> = {}): Volume
   };
 }
 
-function sampleNode(name: string): NodeIdentity {
+export function sampleNode(name: string): NodeIdentity {
   return { id: name, name, zone: null, tags: [], createdUnixMs: 1 };
 }
 
-async function rejectsWith(code: ErrorCode, promise: Promise<unknown>): Promise<void> {
-  await assert.rejects(promise, (error) => {
-    assert.ok(hasCode(error, code), `expected ${code}, got ${String(error)}`);
-    return true;
-  });
+function sampleGroup(name: string): SnapshotGroup {
+  const member = { volumeId: 'v', volume: 'db', snapshotId: 's', sizeBytes: (1n << 63n) + 1n };
+  return { id: 'g', name, createdUnixMs: 1, state: 'taking', members: [member] };
+}
+
+export function sampleDisk(id: string, change: Partial<Disk> = {}): Disk {
+  return {
+    id,
+    nodeId: 'n',
+    path: '/disk0',
+    tags: ['ssd'],
+    createdUnixMs: 1,
+    fileSystem: 'ext4',
+    totalBytes: 3n,
+    freeBytes: 2n,
+    fileBytesMax: 1n,
+    leftovers: ['lost'],
+    problem: null,
+    ...change,
+  };
 }
 
 /** Collects events; `wait` resolves once there are `count` of them. */
@@ -90,11 +105,24 @@ export function describeStore(adapter: string, make: () => Promise<Store>): void
       const volume = sampleVolume('db', {
         chap: { user: 'u', secret: 'a secret of some length' },
         epoch: (1n << 63n) + 1n, // Beyond what a JSON number holds.
+        labels: { 'team/name': 'storage ü' },
+        source: { volumeId: 'v', volume: 'other', snapshotId: 's', temporary: true },
+        publications: [{ nodeId: 'n', readOnly: true, shared: false }],
+        unwanted: ['s'],
         problem: { code: 'IO', message: 'ä "quoted" \u0000 message', hint: 'hint' },
       });
       const created = await store.create('volume', 'db', volume);
       assert.deepEqual(created.value, volume);
       assert.deepEqual(await store.get('volume', 'db'), created);
+    });
+
+    it('gives back every kind, with every field', async () => {
+      const node = { id: 'n', name: 'alpha', zone: 'z1', tags: ['ssd'], createdUnixMs: 1 };
+      assert.deepEqual((await store.create('node', 'self', node)).value, node);
+      const group = sampleGroup('nightly');
+      assert.deepEqual((await store.create('snapshotGroup', 'nightly', group)).value, group);
+      const disk = sampleDisk('d1');
+      assert.deepEqual((await store.create('disk', 'd1', disk)).value, disk);
     });
 
     it('answers null for what is not there', async () => {

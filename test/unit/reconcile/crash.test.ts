@@ -7,58 +7,14 @@ import { strict as assert } from 'node:assert';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Kinds, Kind, Store } from '../../../src/volume/ports.js';
 import { ControlPlane } from '../../support/control-plane.js';
 import type { MountVolume } from '../../../src/volume/mount-service.js';
 import { FakeDisks } from '../../support/fake-engine.js';
 import { FakeKernel } from '../../support/fake-node.js';
+import { Mortal } from '../../support/mortal.js';
 
 const GIB = 1n << 30n;
 const RESTART_MS = 2000;
-
-/** A process that dies at its n-th step: from then on nothing that it does has an effect or an answer. */
-class Mortal {
-  #steps = 0;
-  #die = (): void => {};
-  readonly death = new Promise<'died'>((resolve) => {
-    this.#die = () => resolve('died');
-  });
-  lastStep = '';
-
-  constructor(private readonly diesAt: number) {}
-
-  readonly step = async (where: string, what: string): Promise<void> => {
-    if (this.#steps > this.diesAt) return never();
-    if (this.#steps++ < this.diesAt) return;
-    this.lastStep = `${where} ${what}`;
-    this.#die();
-    return never();
-  };
-
-  wrap = (store: Store): Store => {
-    const around = async <T>(what: string, write: () => Promise<T>): Promise<T> => {
-      await this.step('before', what);
-      const result = await write();
-      await this.step('after', what);
-      return result;
-    };
-    return {
-      get: (kind, key) => store.get(kind, key),
-      list: (kind) => store.list(kind),
-      create: (kind, key, value) => around(`create ${key}`, () => store.create(kind, key, value)),
-      update: <K extends Kind>(kind: K, key: string, value: Kinds[K], revision: string) =>
-        around(`update ${key}`, () => store.update(kind, key, value, revision)),
-      delete: (kind, key, revision) =>
-        around(`delete ${key}`, () => store.delete(kind, key, revision)),
-      watch: (kind, after, listener, lost, key) => store.watch(kind, after, listener, lost, key),
-      close: () => store.close(),
-    };
-  };
-}
-
-function never(): Promise<never> {
-  return new Promise(() => {});
-}
 
 const MOUNT: MountVolume = {
   mountPoint: '/srv/kept',

@@ -7,7 +7,12 @@ import Database from 'better-sqlite3';
 import { hasCode } from '../../../src/core/errors.js';
 import { STORE_WATCH_BACKLOG } from '../../../src/core/limits.js';
 import { EmbeddedStore } from '../../../src/store/embedded-store.js';
-import { describeStore, sampleVolume } from '../../support/store-conformance.js';
+import {
+  describeStore,
+  sampleDisk,
+  sampleNode,
+  sampleVolume,
+} from '../../support/store-conformance.js';
 
 describeStore('the embedded store', async () => EmbeddedStore.open(':memory:'));
 
@@ -43,6 +48,26 @@ describe('the embedded store on a file', () => {
     db.close();
     const second = EmbeddedStore.open(path);
     assert.deepEqual((await second.get('volume', 'db'))?.value, sampleVolume('db'));
+    await second.close();
+  });
+
+  it('reads what was written before volumes had labels, sources and publications, and disks tags', async () => {
+    const first = EmbeddedStore.open(path);
+    await first.create('volume', 'db', sampleVolume('db'));
+    await first.create('disk', 'd1', sampleDisk('d1', { tags: [] }));
+    await first.create('node', 'self', sampleNode('n'));
+    await first.close();
+    const db = new Database(path);
+    const fields = ['labels', 'source', 'publications', 'unwanted', 'tags', 'zone'];
+    const paths = fields.map((field) => `$.${field}`);
+    db.prepare(
+      `UPDATE resource SET value = json_remove(value, ${paths.map(() => '?').join()})`,
+    ).run(paths);
+    db.close();
+    const second = EmbeddedStore.open(path);
+    assert.deepEqual((await second.get('volume', 'db'))?.value, sampleVolume('db'));
+    assert.deepEqual((await second.get('disk', 'd1'))?.value, sampleDisk('d1', { tags: [] }));
+    assert.deepEqual((await second.get('node', 'self'))?.value, sampleNode('n'));
     await second.close();
   });
 

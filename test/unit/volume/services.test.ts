@@ -1,21 +1,10 @@
 import { strict as assert } from 'node:assert';
-import { AurochsError, hasCode, type ErrorCode } from '../../../src/core/errors.js';
+import { AurochsError } from '../../../src/core/errors.js';
 import type { DomainEvent } from '../../../src/volume/events.js';
 import { ControlPlane, LOCAL } from '../../support/control-plane.js';
+import { rejectsWith } from '../../support/rejects.js';
 
 const GIB = 1n << 30n;
-
-async function rejectsWith(
-  code: ErrorCode,
-  promise: Promise<unknown>,
-  message: RegExp = /./,
-): Promise<void> {
-  await assert.rejects(promise, (error) => {
-    assert.ok(hasCode(error, code), `expected ${code}, got ${String(error)}`);
-    assert.match(`${String(error)} ${(error as AurochsError).hint ?? ''}`, message);
-    return true;
-  });
-}
 
 describe('volumes', () => {
   let plane: ControlPlane;

@@ -1,0 +1,289 @@
+import { strict as assert } from 'node:assert';
+import { AurochsError } from '../../../src/core/errors.js';
+import { COPIES_PARALLEL } from '../../../src/core/limits.js';
+import type { Volume } from '../../../src/volume/model.js';
+import { ControlPlane } from '../../support/control-plane.js';
+import type { FakeReplica } from '../../support/fake-engine.js';
+import { rejectsWith } from '../../support/rejects.js';
+
+const GIB = 1n << 30n;
+
+/** A promise that a test resolves. */
+function gate(): { opened: Promise<void>; open: () => void } {
+  let open = (): void => {};
+  const opened = new Promise<void>((resolve) => (open = resolve));
+  return { opened, open };
+}
+
+describe('volumes made of others', () => {
+  let plane: ControlPlane;
+  beforeEach(async () => {
+    plane = await ControlPlane.started();
+    await plane.volumes.create({ name: 'db', sizeBytes: GIB });
+  });
+  afterEach(() => plane.stop());
+
+  /** Copies wait for the gate, and whoever asks for one does not wait long. */
+  async function withSlowCopies(): Promise<ReturnType<typeof gate>> {
+    await plane.stop();
+    plane = await ControlPlane.started({ copyWaitMs: 20 });
+    await plane.volumes.create({ name: 'db', sizeBytes: GIB });
+    const copying = gate();
+    plane.engine.copyGate = copying.opened;
+    return copying;
+  }
+
+  async function until(
+    what: string,
+    reached: () => Promise<boolean> | boolean,
+    deadlineMs = 5_000,
+  ): Promise<void> {
+    const deadline = Date.now() + deadlineMs;
+    while (!(await reached())) {
+      assert.ok(Date.now() < deadline, `not reached: ${what}`);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  }
+
+  const isThere = (name: string): Promise<void> =>
+    until(`${name} is there`, async () => (await plane.volumes.get(name)).state === 'detached');
+
+  function replicaOf(volume: string): FakeReplica {
+    const found = [...plane.disks.replicas].find(([path]) => path.includes(`/${volume}-`));
+    assert.ok(found, `${volume} has a replica`);
+    return found[1];
+  }
+
+  /** Snapshots that are there and stay. */
+  async function settledSnapshots(volume: string): Promise<string[]> {
+    await until('nothing is merged', async () => {
+      const { merging, unwanted } = await plane.volumes.get(volume);
+      return !merging && unwanted.length === 0;
+    });
+    return replicaOf(volume).snapshots.map(({ name }) => name);
+  }
+
+  it('hold what the snapshot held, with their own identity', async () => {
+    const { id } = await plane.snapshots.create('db', 'mon');
+    const source = { volume: 'db', snapshot: 'mon' };
+    const volume = await plane.volumes.create({ name: 'web', sizeBytes: 2n * GIB, source });
+    assert.equal(volume.state, 'detached');
+    assert.equal(volume.robustness, 'healthy');
+    assert.equal(volume.source?.snapshotId, id);
+    const { copyOf, sizeBytes, volumeId } = replicaOf('web');
+    assert.deepEqual([copyOf, sizeBytes, volumeId], [id, 2n * GIB, volume.id]);
+    assert.equal((await plane.volumes.attach('web')).state, 'attached');
+    assert.deepEqual(await settledSnapshots('db'), ['mon']);
+  });
+
+  it('without a snapshot are what the volume was, and leave no snapshot behind', async () => {
+    await plane.volumes.attach('db', { device: { frontend: 'nbd' } });
+    const volume = await plane.volumes.create({
+      name: 'web',
+      sizeBytes: GIB,
+      source: { volume: 'db' },
+    });
+    assert.equal(volume.state, 'detached');
+    assert.equal(replicaOf('web').copyOf, volume.source?.snapshotId);
+    assert.ok(plane.engine.calls.some((call) => /^takeSnapshot clone-[0-9a-f]{8}-web$/.test(call)));
+    assert.ok(plane.node.calls.includes('freeze db'), 'its file systems stood still');
+    assert.deepEqual(await settledSnapshots('db'), []);
+  });
+
+  it('are refused when smaller, when the source is not there, and when the name is taken', async () => {
+    await plane.volumes.expand('db', 2n * GIB);
+    const source = { volume: 'db' };
+    const small = plane.volumes.create({ name: 'web', sizeBytes: GIB, source });
+    await rejectsWith('OUT_OF_RANGE', small, /less than its source/);
+    const none = { volume: 'nothing' };
+    await rejectsWith(
+      'NOT_FOUND',
+      plane.volumes.create({ name: 'web', sizeBytes: GIB, source: none }),
+    );
+    const unknown = { volume: 'db', snapshot: 'tue' };
+    await rejectsWith(
+      'NOT_FOUND',
+      plane.volumes.create({ name: 'web', sizeBytes: 2n * GIB, source: unknown }),
+      /no snapshot "tue"/,
+    );
+    await rejectsWith(
+      'ALREADY_EXISTS',
+      plane.volumes.create({ name: 'db', sizeBytes: GIB, source: none }),
+    );
+    assert.equal((await plane.volumes.list()).length, 1);
+  });
+
+  it('are one volume when two ask for them at once', async () => {
+    const request = { name: 'web', sizeBytes: GIB, source: { volume: 'db' } };
+    const both = await Promise.allSettled([
+      plane.volumes.create(request),
+      plane.volumes.create(request),
+    ]);
+    assert.deepEqual(both.map(({ status }) => status).sort(), ['fulfilled', 'rejected']);
+    const refused = both.find((each) => each.status === 'rejected');
+    await rejectsWith('ALREADY_EXISTS', Promise.reject(refused?.reason as Error));
+    assert.equal(plane.disks.replicas.size, 2);
+    assert.deepEqual(await settledSnapshots('db'), []);
+  });
+
+  describe('that take long', () => {
+    let copying: { opened: Promise<void>; open: () => void };
+    let web: Volume;
+    beforeEach(async () => {
+      copying = await withSlowCopies();
+      web = await plane.volumes.create({ name: 'web', sizeBytes: GIB, source: { volume: 'db' } });
+    });
+
+    const isCopied = (): Promise<void> =>
+      until('the copy runs', () => plane.engine.calls.some((call) => call.startsWith('copySnap')));
+
+    it('are answered while they are made, and say how far they are', async () => {
+      assert.equal(web.state, 'creating');
+      assert.equal(plane.volumes.copyShare(web), 0);
+      const events: unknown[] = [];
+      plane.events.subscribe((event) => events.push(event));
+      plane.engine.emit({ type: 'copyProgress', volumeId: web.id, share: 0.5 });
+      assert.equal(plane.volumes.copyShare(web), 0.5);
+      assert.deepEqual(events, [{ type: 'copyProgress', volume: 'web', share: 0.5 }]);
+      copying.open();
+      await isThere('web');
+      assert.equal(plane.volumes.copyShare(await plane.volumes.get('web')), null);
+    });
+
+    it('are neither attached nor expanded before they are there', async () => {
+      await rejectsWith('FAILED_PRECONDITION', plane.volumes.attach('web'), /being created/);
+      await rejectsWith('FAILED_PRECONDITION', plane.volumes.expand('web', 2n * GIB));
+      copying.open();
+      await isThere('web');
+    });
+
+    it('let their source work on, and are worked on beside it', async () => {
+      await isCopied();
+      await plane.snapshots.create('db', 'mon');
+      await plane.volumes.setLabels('web', { a: 'b' });
+      copying.open();
+      await isThere('web');
+      assert.deepEqual(await settledSnapshots('db'), ['mon']);
+    });
+
+    it('begin anew when their source is attached or detached meanwhile', async () => {
+      await isCopied();
+      await plane.volumes.attach('db');
+      await until(
+        'another copy',
+        () => plane.engine.calls.filter((call) => call.startsWith('copySnapshot')).length === 2,
+      );
+      await plane.volumes.detach('db');
+      copying.open();
+      await isThere('web');
+      const taken = plane.engine.calls.filter((call) => call.startsWith('takeSnapshot'));
+      assert.equal(taken.length, 1, 'the same moment is copied');
+      assert.deepEqual(await settledSnapshots('db'), []);
+    });
+
+    it('keep their source from being deleted, and name the copy', async () => {
+      await rejectsWith('FAILED_PRECONDITION', plane.volumes.delete('db'), /volume web/);
+      copying.open();
+      await isThere('web');
+      await plane.volumes.delete('db');
+      assert.equal((await plane.volumes.get('web')).source?.volume, 'db');
+    });
+
+    it('are ended when they are deleted, with nothing left of them', async () => {
+      await isCopied();
+      await plane.volumes.delete('web');
+      assert.ok(plane.engine.calls.some((call) => call.startsWith('cancelCopy web-')));
+      assert.equal(plane.disks.replicas.size, 1);
+      assert.deepEqual(await settledSnapshots('db'), []);
+      await plane.volumes.delete('db');
+    });
+
+    it('rest with their problem when they fail later, and go when they are deleted', async () => {
+      await isCopied();
+      plane.engine.failing.set('copied', new AurochsError('NO_SPACE', 'disk is full'));
+      copying.open();
+      await until('it has failed', async () => (await plane.volumes.get('web')).problem !== null);
+      await plane.controller.settled(1_000);
+      const failed = await plane.volumes.get('web');
+      assert.equal(failed.state, 'creating');
+      assert.equal(failed.problem?.code, 'NO_SPACE');
+      plane.engine.failing.clear();
+      await plane.volumes.setAccess('web', { initiators: [] });
+      await plane.controller.settled(1_000);
+      const copies = plane.engine.calls.filter((call) => call.startsWith('copySnapshot'));
+      assert.equal(copies.length, 1, 'a full disk is not filled again');
+      await plane.volumes.delete('web');
+      assert.deepEqual(await settledSnapshots('db'), []);
+      await plane.volumes.delete('db');
+    });
+  });
+
+  it('are undone when they fail while somebody waits', async () => {
+    plane.engine.failing.set('copySnapshot', new AurochsError('NO_SPACE', 'disk is full'));
+    const source = { volume: 'db' };
+    const request = { name: 'web', sizeBytes: GIB, source };
+    await rejectsWith('NO_SPACE', plane.volumes.create(request), /room/);
+    assert.deepEqual(await settledSnapshots('db'), []);
+    assert.deepEqual(
+      (await plane.volumes.list()).map(({ name }) => name),
+      ['db'],
+    );
+  });
+
+  it('wait for their turn, and give it up when they are deleted', async () => {
+    const copying = await withSlowCopies();
+    const names = Array.from({ length: COPIES_PARALLEL + 2 }, (_, index) => `web${index}`);
+    for (const name of names) {
+      await plane.volumes.create({ name, sizeBytes: GIB, source: { volume: 'db' } });
+    }
+    const begun = (): number =>
+      plane.engine.calls.filter((call) => call.startsWith('copySnapshot')).length;
+    assert.equal(begun(), COPIES_PARALLEL);
+    const last = names.at(-1) ?? '';
+    await plane.volumes.delete(last);
+    copying.open();
+    for (const name of names.slice(0, -1)) await isThere(name);
+    assert.equal(begun(), COPIES_PARALLEL + 1);
+    assert.deepEqual(await settledSnapshots('db'), []);
+  });
+
+  it('that were whole before a crash count, though their source has gone', async () => {
+    await withSlowCopies();
+    const web = await plane.volumes.create({
+      name: 'web',
+      sizeBytes: GIB,
+      source: { volume: 'db' },
+    });
+    const [place] = web.replicas;
+    assert.ok(place);
+    await plane.store.close(); // Killed.
+
+    const later = new ControlPlane({ disks: plane.disks });
+    await later.addNode();
+    await later.diskService.add('/disk0');
+    await later.store.create('volume', 'web', web);
+    later.disks.replicas.set(`/disk0/replicas/${place.directory}`, {
+      ...replicaOf('db'),
+      volumeId: web.id,
+      replicaId: place.id,
+    });
+    await later.controller.start();
+    await until('it counts', async () => (await later.volumes.get('web')).state === 'detached');
+    plane = later;
+  });
+
+  it('lie beside their source when it has room, else where there is most', async () => {
+    await plane.diskService.add('/disk1');
+    const source = { volume: 'db' };
+    const diskOf = async ({ replicas }: Volume): Promise<string> =>
+      (await plane.diskService.get(replicas[0]?.diskId ?? '')).path;
+    const near = await plane.volumes.create({ name: 'near', sizeBytes: GIB, source });
+    assert.equal(await diskOf(near), '/disk0');
+    const { items } = await plane.store.list('disk');
+    const full = items.find(({ value }) => value.path === '/disk0');
+    assert.ok(full);
+    await plane.store.update('disk', full.key, { ...full.value, freeBytes: 10n }, full.revision);
+    const far = await plane.volumes.create({ name: 'far', sizeBytes: GIB, source });
+    assert.equal(await diskOf(far), '/disk1');
+  });
+});
