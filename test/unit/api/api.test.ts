@@ -37,7 +37,7 @@ describe('the REST API', () => {
   let logged: string[];
 
   beforeEach(async () => {
-    plane = await ControlPlane.started();
+    plane = await ControlPlane.started({ copyWaitMs: 1_000 });
     logged = [];
     const log = {
       ...silentLogger,
@@ -139,6 +139,85 @@ describe('the REST API', () => {
     for (const body of [{}, { mountPoint: '/x', fileSystem: 'vfat' }, { mountPoint: '' }]) {
       assert.equal((await call('POST', '/v1/volumes/db/mount', body)).status, 400);
     }
+  });
+
+  it('makes a volume of another, and says so while it is not there yet', async () => {
+    const labels = { 'team/name': 'storage' };
+    await call('POST', '/v1/volumes', { name: 'db', size: '1G', labels });
+    const snapshot = await call('POST', '/v1/volumes/db/snapshots', { name: 's1' });
+    const id = String(snapshot.body.id);
+    const source = { volume: 'db', snapshot: 's1' };
+    const web = await call('POST', '/v1/volumes', { name: 'web', size: '2G', source });
+    assert.equal(web.status, 201);
+    assert.deepEqual(web.body.source, { volume: 'db', snapshot: id });
+    assert.deepEqual([web.body.copyShare, web.body.labels], [null, {}]);
+    let go = (): void => {};
+    plane.engine.copyGate = new Promise<void>((resolve) => (go = resolve));
+    const clone = { name: 'clone', size: '1G', source: { volume: 'db' } };
+    const slow = await call('POST', '/v1/volumes', clone);
+    assert.equal(slow.status, 202);
+    assert.deepEqual([slow.body.state, slow.body.copyShare], ['creating', 0]);
+    assert.deepEqual(slow.body.source, { volume: 'db', snapshot: null });
+    assert.equal((await call('DELETE', '/v1/volumes/db')).status, 412);
+    go();
+    assert.equal((await call('DELETE', '/v1/volumes/clone')).status, 204);
+  });
+
+  it('changes labels and publishes to nodes', async () => {
+    await call('POST', '/v1/volumes', { name: 'db', size: '1G', labels: { a: '1' } });
+    const changes = { labels: { a: null, b: '2' } };
+    assert.deepEqual((await call('POST', '/v1/volumes/db/labels', changes)).body.labels, {
+      b: '2',
+    });
+    const [node] = (await call('GET', '/v1/nodes')).body.items;
+    assert.deepEqual([node.name, node.zone, node.tags], ['alpha', 'z1', ['fast-cpu']]);
+    const published = await call('POST', '/v1/volumes/db/publish', { node: 'alpha' });
+    const publication = { nodeId: node.id, readOnly: false, shared: false };
+    assert.deepEqual(published.body.publications, [publication]);
+    assert.equal(published.body.device.path, '/dev/aurochs/db');
+    assert.equal((await call('POST', '/v1/volumes/db/detach')).status, 412);
+    const unpublished = await call('POST', '/v1/volumes/db/unpublish');
+    assert.equal(unpublished.body.state, 'detached');
+    for (const body of [{}, { node: 1 }, { node: 'alpha', shared: 'yes' }]) {
+      assert.equal((await call('POST', '/v1/volumes/db/publish', body)).status, 400);
+    }
+    for (const body of [{}, { labels: { a: 1 } }, { labels: ['a'] }, { labels: { A: 'b' } }]) {
+      assert.equal((await call('POST', '/v1/volumes/db/labels', body)).status, 400);
+    }
+  });
+
+  it('takes, lists, shows and deletes groups of snapshots', async () => {
+    for (const name of ['a', 'b']) await call('POST', '/v1/volumes', { name, size: '1G' });
+    const request = { name: 'nightly', volumes: ['a', 'b'] };
+    const group = await call('POST', '/v1/snapshot-groups', request);
+    assert.equal(group.status, 201);
+    const { id, members } = group.body;
+    assert.deepEqual(members[0].sizeBytes, String(1n << 30n));
+    assert.equal((await call('POST', '/v1/snapshot-groups', request)).body.id, id);
+    assert.equal((await call('GET', '/v1/snapshot-groups')).body.items.length, 1);
+    assert.equal((await call('GET', `/v1/snapshot-groups/${String(id)}`)).body.name, 'nightly');
+    const [member] = (await call('GET', '/v1/volumes/a/snapshots')).body.items;
+    assert.deepEqual([member.id, member.group], [members[0].snapshot, id]);
+    assert.equal((await call('DELETE', '/v1/volumes/a/snapshots/nightly')).status, 412);
+    assert.equal((await call('DELETE', '/v1/snapshot-groups/nightly')).status, 204);
+    assert.equal((await call('GET', '/v1/snapshot-groups/nightly')).status, 404);
+    assert.equal(
+      (await call('POST', '/v1/snapshot-groups', { name: 'x', volumes: [] })).status,
+      400,
+    );
+  });
+
+  it('tags disks', async () => {
+    const disk = await call('POST', '/v1/disks', { path: '/disk1', tags: ['ssd'] });
+    assert.deepEqual(disk.body.tags, ['ssd']);
+    const url = `/v1/disks/${String(disk.body.id)}/tags`;
+    assert.deepEqual((await call('POST', url, { tags: ['hdd', 'cold'] })).body.tags, [
+      'cold',
+      'hdd',
+    ]);
+    assert.equal((await call('POST', url, { tags: 'hdd' })).status, 400);
+    const request = { name: 'db', size: '1G', diskTags: ['cold'] };
+    assert.equal((await call('POST', '/v1/volumes', request)).body.replicas[0].diskPath, '/disk1');
   });
 
   it('answers about disks, sessions, health and the doctor', async () => {
@@ -244,6 +323,9 @@ describe('the REST API', () => {
       'DELETE /v1/volumes/{name}',
       'POST /v1/volumes/{name}/snapshots/{snapshot}/revert',
       'GET /v1/volumes/{name}/diff',
+      'POST /v1/volumes/{name}/publish',
+      'DELETE /v1/snapshot-groups/{group}',
+      'GET /v1/nodes',
       'GET /v1/events',
     ]) {
       assert.ok(paths.includes(route), route);
