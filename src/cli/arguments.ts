@@ -12,6 +12,17 @@ export const SNAPSHOT = {
   describe: 'Name or id of the snapshot',
 } as const;
 
+export const GROUP = {
+  type: 'string',
+  demandOption: true,
+  describe: 'Name or id of the group',
+} as const;
+
+/** An option that may be given several times. */
+export function several(describe: string) {
+  return { type: 'string', array: true, requiresArg: true, describe } as const;
+}
+
 export const SIZE = {
   type: 'string',
   demandOption: true,

@@ -29,7 +29,16 @@ export async function printCompletions(
 
 async function wordsOf(offer: Offer, api: ApiClient): Promise<string[]> {
   if ('words' in offer) return offer.words;
-  if (offer.kind === 'snapshot') return (await api.snapshots(offer.volume)).map(({ name }) => name);
-  if (offer.kind === 'disk') return (await api.disks()).map(({ id }) => id);
-  return (await api.volumes()).map(({ name }) => name);
+  switch (offer.kind) {
+    case 'volume':
+      return (await api.volumes()).map(({ name }) => name);
+    case 'snapshot':
+      return (await api.snapshots(offer.volume)).map(({ name }) => name);
+    case 'group':
+      return (await api.snapshotGroups()).map(({ name }) => name);
+    case 'disk':
+      return (await api.disks()).map(({ id }) => id);
+    case 'node':
+      return (await api.nodes()).map(({ name }) => name);
+  }
 }

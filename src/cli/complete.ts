@@ -1,13 +1,15 @@
 /** What a shell may offer after a TAB. A pure function of the words; names come from elsewhere. */
 import type { Options } from 'yargs';
 
-import { type CommandSpec, commandName } from './command.js';
+import type { CommandSpec } from './command.js';
 import { GLOBAL_OPTIONS } from './global-options.js';
-import { NOUNS, STANDALONE } from './command-tree.js';
+import { namesBelow, walk } from './command-tree.js';
 
 /** Either words to choose from, or the kind of name that fits and what is known about it. */
 export type Offer =
-  { words: string[] } | { kind: 'volume' | 'disk' } | { kind: 'snapshot'; volume: string };
+  | { words: string[] }
+  | { kind: 'volume' | 'disk' | 'node' | 'group' }
+  | { kind: 'snapshot'; volume: string };
 
 const NOTHING: Offer = { words: [] };
 const HELP_OPTIONS = ['--help', '--version'];
@@ -15,35 +17,31 @@ const HELP_OPTIONS = ['--help', '--version'];
 /** `words` are those after the program's name; the last one is being written and may be empty. */
 export function complete(words: readonly string[]): Offer {
   const current = words.at(-1) ?? '';
-  const [first, second] = words;
-  if (words.length <= 1) {
-    const names = [...NOUNS.map(({ name }) => name), ...STANDALONE.map(commandName)];
-    return startingWith(
-      current,
-      current.startsWith('-') ? [...dashed(GLOBAL_OPTIONS), ...HELP_OPTIONS] : names,
-    );
+  const before = words.slice(0, -1);
+  const { noun, spec, depth } = walk(before);
+  if (spec !== undefined) return completeCommand(spec, words.slice(depth));
+  if (depth < before.length) return NOTHING;
+  if (depth === 0 && current.startsWith('-')) {
+    return startingWith(current, [...dashed(GLOBAL_OPTIONS), ...HELP_OPTIONS]);
   }
-  const noun = NOUNS.find(({ name }) => name === first);
-  if (noun === undefined) {
-    const spec = STANDALONE.find((candidate) => commandName(candidate) === first);
-    return spec === undefined ? NOTHING : completeCommand(spec, words.slice(1));
-  }
-  if (words.length === 2) return startingWith(current, noun.verbs.map(commandName));
-  const spec = noun.verbs.find((candidate) => commandName(candidate) === second);
-  return spec === undefined ? NOTHING : completeCommand(spec, words.slice(2));
+  return startingWith(current, namesBelow(noun));
 }
 
 function completeCommand(spec: CommandSpec, words: readonly string[]): Offer {
   const options: Record<string, Options> = { ...spec.options, ...GLOBAL_OPTIONS };
   const current = words.at(-1) ?? '';
   const { positionals, pending } = read(words.slice(0, -1), options);
-  if (pending !== null) return offerValue(pending, options[pending], positionals[0] ?? '', current);
+  const volume = 'volume' in spec.positionals ? (positionals[0] ?? '') : null;
+  if (pending !== null) return offerValue(pending, options[pending], volume, current);
   if (current.startsWith('-')) {
     const unused = dashed(options).filter((option) => !words.includes(option));
     return startingWith(current, [...unused, ...HELP_OPTIONS]);
   }
-  const [name, positional] = Object.entries(spec.positionals)[positionals.length] ?? [];
-  return name === undefined ? NOTHING : offerValue(name, positional, positionals[0] ?? '', current);
+  const all = Object.entries(spec.positionals);
+  const last = all.at(-1);
+  const more = last?.[1].array === true ? last : undefined; // It takes all that follow.
+  const [name, positional] = all[positionals.length] ?? more ?? [];
+  return name === undefined ? NOTHING : offerValue(name, positional, volume, current);
 }
 
 /** Tells positionals from options and their values; `pending` is an option that still lacks its value. */
@@ -67,16 +65,29 @@ function needsValue(word: string, options: Record<string, Options>): string | nu
   return found === undefined || found[1].type === 'boolean' ? null : found[0];
 }
 
+/** Of a command that is not about one volume, snapshots are named behind their volumes. */
 function offerValue(
   name: string,
   option: { choices?: unknown } | undefined,
-  volume: string,
+  volume: string | null,
   current: string,
 ): Offer {
   if (Array.isArray(option?.choices)) return startingWith(current, option.choices.map(String));
-  if (name === 'volume' || name === 'disk') return { kind: name };
-  if (name === 'snapshot' || name === 'from' || name === 'to') return { kind: 'snapshot', volume };
-  return NOTHING;
+  switch (name) {
+    case 'volume':
+    case 'disk':
+    case 'node':
+    case 'group':
+      return { kind: name };
+    case 'volumes':
+      return { kind: 'volume' };
+    case 'snapshot':
+    case 'from':
+    case 'to':
+      return volume === null ? { kind: 'volume' } : { kind: 'snapshot', volume };
+    default:
+      return NOTHING;
+  }
 }
 
 function dashed(options: Record<string, Options>): string[] {

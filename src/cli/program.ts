@@ -5,7 +5,7 @@ import { ApiClient } from '../api/client.js';
 import { readVersion } from '../daemon/version.js';
 import { findApiSocket } from './api-socket.js';
 import { type GlobalOptions, type Surroundings, moduleOf } from './command.js';
-import { NOUNS, type Noun, STANDALONE } from './command-tree.js';
+import { type Noun, PROGRAM } from './command-tree.js';
 import { printCompletions } from './complete-names.js';
 import { EXIT_OK, exitCodesSummary } from './exit-codes.js';
 import { GLOBAL_OPTIONS } from './global-options.js';
@@ -36,8 +36,8 @@ export async function main(args: readonly string[], terminal: Terminal): Promise
 
 function buildProgram(surroundings: Surroundings, args: readonly string[]): Argv<GlobalOptions> {
   const program = withGlobalOptions(yargs([...args]), surroundings.terminal);
-  for (const noun of NOUNS) program.command(nounModule(noun, surroundings));
-  for (const spec of STANDALONE) program.command(moduleOf(spec, surroundings));
+  for (const noun of PROGRAM.nouns) program.command(nounModule(noun, surroundings));
+  for (const spec of PROGRAM.verbs) program.command(moduleOf(spec, surroundings));
   return program
     .demandCommand(1, 'no command was given')
     .recommendCommands()
@@ -70,13 +70,14 @@ function withGlobalOptions(program: Argv, terminal: Terminal): Argv<GlobalOption
 }
 
 function nounModule(
-  { name, describe, verbs }: Noun,
+  { name, describe, nouns, verbs }: Noun,
   surroundings: Surroundings,
 ): CommandModule<GlobalOptions, GlobalOptions> {
   return {
     command: name,
     describe,
     builder: (program) => {
+      for (const noun of nouns) program.command(nounModule(noun, surroundings));
       for (const verb of verbs) program.command(moduleOf(verb, surroundings));
       return program.demandCommand(1, `no command was given for "${name}"`).recommendCommands();
     },

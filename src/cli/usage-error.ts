@@ -1,14 +1,14 @@
 /** Makes a sentence and a next step out of what yargs has to say about a command line. */
 import { AurochsError } from '../core/errors.js';
-import { type CommandSpec, commandName } from './command.js';
-import { NOUNS, STANDALONE } from './command-tree.js';
+import type { CommandSpec } from './command.js';
+import { walk } from './command-tree.js';
 import { GLOBAL_OPTIONS } from './global-options.js';
 
 export function usageError(message: string, args: readonly string[]): AurochsError {
-  const { known, unknown } = resolve(args);
+  const { known, unknown, spec } = resolve(args);
   const help = `See: ${['aurochs', ...known, '--help'].join(' ')}`;
-  if (unknown === null) {
-    const sentence = rephrase(message, specOf(known), args);
+  if (unknown === undefined) {
+    const sentence = rephrase(message, spec, args);
     return new AurochsError('INVALID_ARGUMENT', sentence, help);
   }
   const near = /^Did you mean (.*)\?$/.exec(message)?.[1];
@@ -18,23 +18,16 @@ export function usageError(message: string, args: readonly string[]): AurochsErr
 }
 
 /** How far the words name a command, and the first that does not. */
-function resolve(args: readonly string[]): { known: string[]; unknown: string | null } {
-  const known: string[] = [];
-  let names = [...NOUNS.map(({ name }) => name), ...STANDALONE.map(commandName)];
-  for (const word of args) {
-    if (word.startsWith('-') || names.length === 0) break;
-    if (!names.includes(word)) return { known, unknown: word };
-    known.push(word);
-    const noun = known.length === 1 ? NOUNS.find(({ name }) => name === word) : undefined;
-    names = noun === undefined ? [] : noun.verbs.map(commandName);
-  }
-  return { known, unknown: null };
-}
-
-/** What the words name in full; nothing for a noun alone. */
-function specOf(known: readonly string[]): CommandSpec | undefined {
-  const verbs = NOUNS.find(({ name }) => name === known[0])?.verbs ?? STANDALONE;
-  return verbs.find((spec) => commandName(spec) === known.at(-1));
+function resolve(args: readonly string[]): {
+  known: readonly string[];
+  unknown: string | undefined;
+  spec: CommandSpec | undefined;
+} {
+  const firstOption = args.findIndex((word) => word.startsWith('-'));
+  const words = firstOption < 0 ? args : args.slice(0, firstOption);
+  const { spec, depth } = walk(words);
+  const known = words.slice(0, depth);
+  return { known, unknown: spec === undefined ? words[depth] : undefined, spec };
 }
 
 function rephrase(message: string, spec: CommandSpec | undefined, args: readonly string[]): string {

@@ -10,12 +10,20 @@ export function volumeFields(volume: VolumeBody): [string, string][] {
     ['id', volume.id],
     ['size', `${formatSizeExact(BigInt(volume.sizeBytes))} (${volume.sizeBytes} bytes)`],
     ['allocated', allocated(volume)],
-    ['state', [volume.state, ...form(volume)].join(', ')],
+    ['state', [volume.state, ...copied(volume), ...form(volume)].join(', ')],
     ['robustness', volume.robustness],
     ['created', formatTime(volume.createdAt)],
     ['CHAP', chap(volume)],
     ['initiators', volume.initiators.length === 0 ? 'all' : volume.initiators.join(', ')],
   ];
+  if (volume.source !== null) fields.push(['made of', sourceInWords(volume.source)]);
+  for (const [key, value] of Object.entries(volume.labels)) {
+    fields.push(['label', `${key}=${value}`]);
+  }
+  for (const { nodeId, readOnly, shared } of volume.publications) {
+    const how = [readOnly ? 'read-only' : 'for writing', ...(shared ? ['shared'] : [])];
+    fields.push(['published', `to node ${nodeId}, ${how.join(', ')}`]);
+  }
   if (volume.device !== null) fields.push(['device', deviceInWords(volume.device)]);
   for (const replica of volume.replicas) {
     fields.push(['replica', `${replica.diskPath}/replicas/${replica.directory}`]);
@@ -46,6 +54,14 @@ function allocated(volume: VolumeBody): string {
   return volume.allocatedBytes === null
     ? 'not known yet'
     : formatSize(BigInt(volume.allocatedBytes));
+}
+
+function copied({ copyShare }: VolumeBody): string[] {
+  return copyShare === null ? [] : [`${Math.floor(copyShare * 100)}% copied`];
+}
+
+function sourceInWords({ volume, snapshot }: NonNullable<VolumeBody['source']>): string {
+  return snapshot === null ? `volume ${volume}` : `snapshot ${snapshot} of volume ${volume}`;
 }
 
 function form({ readOnly, removable, provisioning }: VolumeBody): string[] {

@@ -52,6 +52,11 @@ export function hasCode(thrown: unknown, code: ErrorCode): boolean {
   return thrown instanceof AurochsError && thrown.code === code;
 }
 
+/** Whether what failed with that code may well work a moment later, with nobody doing anything about it. */
+export function passesByItself(code: ErrorCode): boolean {
+  return code === 'ABORTED' || code === 'UNAVAILABLE' || code === 'BUSY';
+}
+
 export function isErrorCode(text: string): text is ErrorCode {
   return (ERROR_CODES as readonly string[]).includes(text);
 }

@@ -1,17 +1,14 @@
 /** What a problem means for a volume that is being made of another. */
-import type { ErrorCode } from '../core/errors.js';
+import { passesByItself } from '../core/errors.js';
 import type { Volume } from './model.js';
-
-/** These pass by themselves: the source was closed or is not open yet, or somebody else was faster. */
-const PASSING: readonly ErrorCode[] = ['ABORTED', 'UNAVAILABLE', 'BUSY'];
 
 /**
  * Whether the copy has failed for a reason that stays, so that it is not begun anew: it would fill a full disk again and
- * again. Somebody has to delete the volume.
+ * again. Somebody has to delete the volume. A source that was closed, or is not open yet, is no such reason.
  */
 export function copyRests({ state, source, problem }: Volume): boolean {
   return (
-    state === 'creating' && source !== null && problem !== null && !PASSING.includes(problem.code)
+    state === 'creating' && source !== null && problem !== null && !passesByItself(problem.code)
   );
 }
 

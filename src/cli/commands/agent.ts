@@ -1,6 +1,7 @@
 import { LOG_LEVELS } from '../../core/logger.js';
 import { IO_BACKENDS, LOG_FORMATS, NBD_TLS_MODES } from '../../daemon/config.js';
 import { apiSocketOf } from '../api-socket.js';
+import { several } from '../arguments.js';
 import { command } from '../command.js';
 
 export const agent = command({
@@ -57,6 +58,14 @@ export const agent = command({
       requiresArg: true,
       describe: 'JSON file with user and secret that iSCSI discovery asks for',
     },
+    'node-name': {
+      type: 'string',
+      requiresArg: true,
+      describe: 'What this node is called',
+      defaultDescription: 'as its host at the first start',
+    },
+    zone: { type: 'string', requiresArg: true, describe: 'What fails together with this node' },
+    'node-tag': several('Word that volumes can ask for with --node-tag'),
     'io-backend': {
       choices: IO_BACKENDS,
       requiresArg: true,

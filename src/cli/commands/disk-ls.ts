@@ -10,6 +10,7 @@ const COLUMNS: readonly Column<DiskBody>[] = [
   { title: 'SIZE', value: ({ totalBytes }) => formatSize(BigInt(totalBytes)), align: 'right' },
   { title: 'FREE', value: ({ freeBytes }) => formatSize(BigInt(freeBytes)), align: 'right' },
   { title: 'REPLICAS', value: ({ replicas }) => String(replicas), align: 'right' },
+  { title: 'TAGS', value: ({ tags }) => tags.join(', ') || '-' },
   { title: 'PROBLEM', value: ({ problem }) => problem?.message ?? '-' },
 ];
 

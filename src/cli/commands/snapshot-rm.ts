@@ -44,8 +44,8 @@ async function removeAndWait(
   const listening = new AbortController();
   const events = await api.events(listening.signal);
   await api.deleteSnapshot(volume, id);
-  const { mergeProgress } = await import('../merge-progress.js'); // Its library is slow to load.
-  const progress = mergeProgress(terminal, name);
+  const { showProgress } = await import('../progress.js'); // Its library is slow to load.
+  const progress = showProgress(terminal, `merging ${name}`);
   try {
     for await (const event of events) {
       if (event.type !== 'mergeProgress' && event.type !== 'mergeDone') continue;

@@ -22,6 +22,7 @@ export const snapshotShow = command({
       ['allocated', formatSize(BigInt(snapshot.allocatedBytes))],
       ['created', formatTime(snapshot.createdAt)],
       ['state', snapshotState(snapshot)],
+      ['group', snapshot.group ?? '-'],
     ]);
   },
 });

@@ -16,6 +16,8 @@ describe('shell completion', () => {
   it('offers nouns, verbs and nothing after an unknown one', () => {
     assert.deepEqual(offer('v'), { words: ['volume'] });
     assert.deepEqual(offer('snapshot', 're'), { words: ['revert'] });
+    assert.deepEqual(offer('snapshot', 'g'), { words: ['group'] });
+    assert.deepEqual(offer('snapshot', 'group', 's'), { words: ['show'] });
     assert.deepEqual(offer('nonsense', ''), { words: [] });
     assert.deepEqual(offer('volume', 'nonsense', ''), { words: [] });
   });
@@ -47,6 +49,11 @@ describe('shell completion', () => {
     const diff = offer('snapshot', 'diff', 'db', '--from', 'mon', '--to', '');
     assert.deepEqual(diff, { kind: 'snapshot', volume: 'db' });
     assert.deepEqual(offer('volume', 'create', 'x', '--disk', ''), { kind: 'disk' });
+    assert.deepEqual(offer('volume', 'create', 'x', '--from', ''), { kind: 'volume' });
+    assert.deepEqual(offer('volume', 'publish', 'db', ''), { kind: 'node' });
+    assert.deepEqual(offer('snapshot', 'group', 'rm', ''), { kind: 'group' });
+    const third = offer('snapshot', 'group', 'create', 'nightly', 'db', '');
+    assert.deepEqual(third, { kind: 'volume' });
     assert.deepEqual(offer('volume', 'create', ''), { words: [] });
     assert.deepEqual(offer('volume', 'show', 'db', ''), { words: [] });
   });

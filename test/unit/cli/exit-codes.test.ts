@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 
-import { NOUNS, STANDALONE } from '../../../src/cli/command-tree.js';
 import { EXIT_CODES } from '../../../src/cli/exit-codes.js';
 import { ERROR_CODES } from '../../../src/core/errors.js';
+import { everyCommand } from './every-command.js';
 
 const page = readFileSync('docs/cli.md', 'utf8');
 
@@ -20,14 +20,10 @@ describe('docs/cli.md', () => {
 
   it('names every command', () => {
     const table = page.slice(0, page.indexOf('## '));
-    for (const { name, verbs } of NOUNS) {
-      for (const { usage } of verbs) {
-        const verb = usage.split(' ')[0] ?? '';
-        assert.match(table, new RegExp(`aurochs ${name} .*\\b${verb}\\b`), `${name} ${verb}`);
-      }
-    }
-    for (const { usage } of STANDALONE) {
-      assert.ok(table.includes(`aurochs ${usage.split(' ')[0]}`), usage);
+    for (const { path } of everyCommand()) {
+      const words = path.split(' ');
+      const verb = words.pop() ?? '';
+      assert.match(table, new RegExp(`aurochs ${words.join(' ')}.*\\b${verb}\\b`), path);
     }
   });
 });

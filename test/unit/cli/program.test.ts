@@ -7,10 +7,9 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
-import { NOUNS, STANDALONE } from '../../../src/cli/command-tree.js';
-import { commandName } from '../../../src/cli/command.js';
 import { FakeAgent, errorBody } from '../../support/fake-agent.js';
 import { runCli } from '../../support/run-cli.js';
+import { everyCommand } from './every-command.js';
 import { diskBody, volumeBody } from './fixtures.js';
 
 const CLI = fileURLToPath(new URL('../../../src/cli/index.js', import.meta.url));
@@ -82,7 +81,7 @@ describe('the command line', () => {
       agent.on('GET /v1/disks', { body: { items: [diskBody()] } });
       const env = { AUROCHS_API_SOCKET: agent.socketPath };
       const found = await runCli(['disk', 'ls'], { env });
-      assert.match(found.stdout, /^d1 +\/srv\/fast +ext4 +100GiB +50GiB +1 +-$/m);
+      assert.match(found.stdout, /^d1 +\/srv\/fast +ext4 +100GiB +50GiB +1 +- +-$/m);
       assert.equal((await runCli(['disk', 'ls', '--api-socket', NOWHERE], { env })).code, 12);
     } finally {
       await agent.stop();
@@ -126,11 +125,11 @@ describe('the command line', () => {
     }
   });
 
-  for (const spec of [...STANDALONE, ...NOUNS.flatMap(({ verbs }) => verbs)]) {
-    it(`has examples that use "${commandName(spec)}" and positionals as its usage says`, () => {
+  for (const { path, spec } of everyCommand()) {
+    it(`has examples that use "${path}" and positionals as its usage says`, () => {
       assert.ok(spec.examples.length > 0, 'no example');
-      for (const [line] of spec.examples) assert.ok(line.includes(` ${commandName(spec)}`), line);
-      const inUsage = [...spec.usage.matchAll(/[<[](\w+)[>\]]/g)].map((match) => match[1]);
+      for (const [line] of spec.examples) assert.ok(line.includes(`$0 ${path}`), line);
+      const inUsage = [...spec.usage.matchAll(/[<[](\w+)(?:\.\.)?[>\]]/g)].map((match) => match[1]);
       assert.deepEqual(Object.keys(spec.positionals), inUsage);
     });
   }
