@@ -39,7 +39,8 @@ export const RESYNC_INTERVAL_MS = 60_000; // Every volume is looked at this ofte
 export const DISK_PROBE_INTERVAL_MS = 60_000;
 export const STEPS_PER_RECONCILE_MAX = 64; // A volume that has not settled by then waits its turn.
 
-export const COPIES_PARALLEL = 4; // Each is worker threads that read and write as fast as the disks go; more would only share them.
+export const COPIES_PARALLEL = 4; // As native/base/limits.h has it: each keeps a thread busy.
+export const COPIES_OF_VOLUME_PARALLEL = 2; // Likewise: they share the disk of their source.
 /** Longest time that a group of snapshots holds writes back: taking one takes milliseconds, applications wait. */
 export const GROUP_BARRIER_MS = 5_000;
 

@@ -9,7 +9,11 @@
 import { AurochsError, hasCode, toAurochsError } from '../core/errors.js';
 import { shortId } from '../core/ids.js';
 import { invariant } from '../core/invariant.js';
-import { COPIES_PARALLEL, SNAPSHOT_NAME_CHARS_MAX } from '../core/limits.js';
+import {
+  COPIES_OF_VOLUME_PARALLEL,
+  COPIES_PARALLEL,
+  SNAPSHOT_NAME_CHARS_MAX,
+} from '../core/limits.js';
 import type { Logger } from '../core/logger.js';
 import type { Clock } from '../core/clock.js';
 import { Slots } from '../core/slots.js';
@@ -45,7 +49,7 @@ interface Copy {
 
 export class VolumeCopies {
   readonly #copies = new Map<string, Copy>(); // By id of the new volume.
-  readonly #slots = new Slots(COPIES_PARALLEL);
+  readonly #slots = new Slots(COPIES_PARALLEL, COPIES_OF_VOLUME_PARALLEL);
   readonly #unsubscribe: () => void;
 
   constructor(private readonly deps: VolumeCopiesDeps) {
@@ -138,7 +142,7 @@ export class VolumeCopies {
     if ((await this.deps.directories.listReplicas(disk.path)).includes(place.directory)) return;
     const live = await this.#openSource(copy);
     try {
-      const release = await this.#slots.take(cancelled.signal);
+      const release = await this.#slots.take(source.volumeId, cancelled.signal);
       await this.#copy(copy, live, disk.path).finally(release);
     } catch (error) {
       if (!hasCode(error, 'ALREADY_EXISTS')) throw error;

@@ -88,10 +88,6 @@ export class FakeEngine implements Engine {
   readonly failing = new Map<string, AurochsError>();
   /** Merges end by themselves. */
   mergesEnd = true;
-  /** Copies wait for this. */
-  copyGate: Promise<void> = Promise.resolve();
-  /** What the release of held writes says: whether they were held all the time. */
-  staysHeld = true;
 
   constructor(readonly disks: FakeDisks) {}
 
@@ -167,8 +163,6 @@ export class FakeEngine implements Engine {
 }
 
 export class FakeVolume implements EngineVolume {
-  readonly #copies = new Map<string, AbortController>(); // By name of the new replica.
-  writesHeld = false;
   iscsi: IscsiExportConfig | null = null;
   nbd: NbdExportConfig | null = null;
   failed = false;

@@ -141,7 +141,8 @@ describe('the REST API', () => {
     }
   });
 
-  it('makes a volume of another, and says so while it is not there yet', async () => {
+  it('makes a volume of another, and says so while it is not there yet', async function () {
+    this.timeout(20_000);
     const labels = { 'team/name': 'storage' };
     await call('POST', '/v1/volumes', { name: 'db', size: '1G', labels });
     const snapshot = await call('POST', '/v1/volumes/db/snapshots', { name: 's1' });
@@ -152,7 +153,9 @@ describe('the REST API', () => {
     assert.deepEqual(web.body.source, { volume: 'db', snapshot: id });
     assert.deepEqual([web.body.copyShare, web.body.labels], [null, {}]);
     let go = (): void => {};
-    plane.engine.copyGate = new Promise<void>((resolve) => (go = resolve));
+    const copying = new Promise<void>((resolve) => (go = resolve));
+    plane.engine.hook = (where, call) =>
+      where === 'before' && call.startsWith('copySnapshot clone-') ? copying : undefined;
     const clone = { name: 'clone', size: '1G', source: { volume: 'db' } };
     const slow = await call('POST', '/v1/volumes', clone);
     assert.equal(slow.status, 202);
