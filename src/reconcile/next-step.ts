@@ -164,7 +164,9 @@ function towardsAttached(volume: Volume, observed: Observed): Step {
   if (volume.state !== 'attached' || !live.announced) return { do: 'announce' };
   const device = towardsDevice(volume, live);
   if (device !== null && observed.listening) return device;
-  if (volume.unwanted.length > 0) return { do: 'removeUnwanted' };
+  // Not where data was lost: a merge would take for durable what the disk has lost (D4).
+  const isWhole = volume.replicas[0]?.failed == null;
+  if (volume.unwanted.length > 0 && isWhole) return { do: 'removeUnwanted' };
   return volume.merging ? { do: 'checkMerges' } : { do: 'rest', againAfterMs: null };
 }
 

@@ -151,27 +151,30 @@ export class VolumeService {
     );
     if (seen === null) throw volumeNotFound(name);
     if (seen.problem === null && seen.desired.attached) return seen;
-    await this.undoAttach(before);
+    const added = withoutThose(stored.value.publications, before.publications);
+    await this.undoAttach(before, added);
     throw problemOf(seen, 'could not be attached');
   }
 
   /** Takes back what an attach has asked for since `before`, and waits for it. */
-  async undoAttach(before: Volume): Promise<void> {
+  async undoAttach(before: Volume, added: readonly Publication[] = []): Promise<void> {
     const { attached, frontends, device } = before.desired;
     const stored = await changeVolume(this.deps.store, before.name, (volume) => {
       if (volume.id !== before.id) return volume;
-      const publications = volume.publications.filter(({ nodeId }) =>
-        before.publications.some((each) => each.nodeId === nodeId),
-      );
-      // The wish for a device goes with the device.
-      if (!attached) {
-        return { ...volume, publications, desired: { ...volume.desired, attached } };
+      const publications = withoutThose(volume.publications, added);
+      const rest = { ...volume, publications };
+      if (attached) {
+        const desired = { ...volume.desired, attached, frontends, device };
+        return { ...rest, desired, problem: lastingProblem(volume) };
       }
-      const desired = { ...volume.desired, attached, frontends, device };
-      return { ...volume, publications, desired, problem: lastingProblem(volume) };
+      // Somebody else has published it meanwhile and uses it as it is.
+      if (publications.length > 0) return rest;
+      // The wish for a device goes with the device.
+      return { ...rest, desired: { ...volume.desired, attached } };
     });
     await this.#waiter.waitForUndo(stored, (volume) => {
-      if (volume === null || !attached) return volume === null || isClosed(volume);
+      if (volume === null) return true;
+      if (!attached) return volume.publications.length > 0 || isClosed(volume);
       return this.#offersExactly(volume) && (device !== null || volume.device === null);
     });
   }
@@ -399,6 +402,14 @@ export class VolumeService {
 /** Detached, or on its way to or from existence: nothing of it is open. */
 function isClosed(volume: Volume): boolean {
   return volume.state === 'detached' || volume.state === 'creating' || volume.state === 'deleting';
+}
+
+/** The publications to other nodes than those. */
+function withoutThose(
+  publications: readonly Publication[],
+  those: readonly Publication[],
+): Publication[] {
+  return publications.filter(({ nodeId }) => !those.some((each) => each.nodeId === nodeId));
 }
 
 function wantsDevice(volume: Volume): boolean {

@@ -100,6 +100,22 @@ describe('publications', () => {
     assert.deepEqual(volume.publications, []);
   });
 
+  it('stay when a mount fails that began before them', async () => {
+    plane.node.hook = async (where, call) => {
+      if (where === 'before' && call.startsWith('mount')) await publish('alpha');
+    };
+    plane.node.failing.set('mount', new AurochsError('IO', 'bad super block'));
+    const request = {
+      mountPoint: '/srv',
+      fileSystem: 'ext4',
+      readOnly: false,
+      options: [],
+    } as const;
+    await rejectsWith('IO', plane.mounts.mount('db', { ...request, options: [] }));
+    const volume = await plane.volumes.get('db');
+    assert.deepEqual([volume.state, volume.publications.length], ['attached', 1]);
+  });
+
   it('keep the volume from being detached and deleted, unless the detach is forced', async () => {
     await publish('alpha');
     await rejectsWith('FAILED_PRECONDITION', plane.volumes.detach('db'), /unpublish/);
