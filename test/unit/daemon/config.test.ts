@@ -29,6 +29,20 @@ describe('the configuration of the agent', () => {
     assert.equal(config.loops, 4);
   });
 
+  it('says what the node is called, where it is and what kind it is', () => {
+    const none = resolveConfig({}, ROOT);
+    assert.deepEqual([none.nodeName, none.zone, none.nodeTags], [null, null, []]);
+    const options = { nodeName: 'worker-1', zone: 'eu-1a', nodeTag: ['ssd', 'big', 'ssd'] };
+    const said = resolveConfig(options, ROOT);
+    assert.deepEqual(
+      [said.nodeName, said.zone, said.nodeTags],
+      ['worker-1', 'eu-1a', ['big', 'ssd']],
+    );
+    refuses({ zone: 'a zone' }, 'INVALID_ARGUMENT', /zone "a zone"/);
+    refuses({ nodeTag: '' }, 'INVALID_ARGUMENT', /node tag ""/);
+    refuses({ nodeName: '-' }, 'INVALID_ARGUMENT', /node name/);
+  });
+
   it('has the XDG directories for others', () => {
     const env = { XDG_STATE_HOME: '/state', XDG_RUNTIME_DIR: '/run/user/7' };
     const config = resolveConfig({}, { ...USER, env });

@@ -1,4 +1,7 @@
 import { strict as assert } from 'node:assert';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { AurochsError } from '../../../src/core/errors.js';
 import { COPIES_OF_VOLUME_PARALLEL, COPIES_PARALLEL } from '../../../src/core/limits.js';
 import type { Volume } from '../../../src/volume/model.js';
@@ -278,6 +281,25 @@ describe('volumes made of others', () => {
     await later.controller.start();
     await until('it counts', async () => (await later.volumes.get('web')).state === 'detached');
     plane = later;
+  });
+
+  it('begin anew when the agent is stopped and started again', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'aurochs-copies-'));
+    const storePath = join(directory, 'state.db');
+    await plane.stop();
+    plane = await ControlPlane.started({ copyWaitMs: 20, storePath });
+    await plane.volumes.create({ name: 'db', sizeBytes: GIB });
+    plane.engine.hook = (where, call) =>
+      where === 'before' && call.startsWith('copySnapshot') ? new Promise(() => {}) : undefined;
+    await plane.volumes.create({ name: 'web', sizeBytes: GIB, source: { volume: 'db' } });
+    await plane.stop();
+    assert.equal(plane.disks.replicas.size, 1);
+
+    plane = new ControlPlane({ storePath, disks: plane.disks });
+    await plane.controller.start();
+    await isThere('web');
+    assert.deepEqual(await settledSnapshots('db'), []);
+    rmSync(directory, { recursive: true });
   });
 
   it('lie beside their source when it has room, else where there is most', async () => {
