@@ -29,7 +29,9 @@ interface Answer {
   body: any; // eslint-disable-line @typescript-eslint/no-explicit-any
 }
 
-describe('the REST API', () => {
+describe('the REST API', function () {
+  this.timeout(20_000); // Each of its schemas is compiled when it is first used.
+
   let plane: ControlPlane;
   let api: ApiServer;
   let events: EventStream;
@@ -141,8 +143,7 @@ describe('the REST API', () => {
     }
   });
 
-  it('makes a volume of another, and says so while it is not there yet', async function () {
-    this.timeout(20_000);
+  it('makes a volume of another, and says so while it is not there yet', async () => {
     const labels = { 'team/name': 'storage' };
     await call('POST', '/v1/volumes', { name: 'db', size: '1G', labels });
     const snapshot = await call('POST', '/v1/volumes/db/snapshots', { name: 's1' });
