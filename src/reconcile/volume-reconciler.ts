@@ -103,7 +103,7 @@ export class VolumeReconciler {
       case 'create':
         return this.#create(stored);
       case 'startCopy':
-        return this.deps.copies.start(volume);
+        return this.#startCopy(stored);
       case 'finishCopy':
         return this.#finishCopy(stored);
       case 'cancelCopy':
@@ -177,6 +177,13 @@ export class VolumeReconciler {
       robustness: 'healthy',
       problem: null,
     });
+  }
+
+  /** What ended the last one has passed: nobody is to take it for the end of this one. */
+  async #startCopy(stored: Stored<'volume'>): Promise<void> {
+    const volume = { ...stored.value, problem: null };
+    if (stored.value.problem !== null) await this.#write(stored, volume);
+    this.deps.copies.start(volume);
   }
 
   /** Throws why there is no replica, once that is written: a copy that must not be made again rests then. */

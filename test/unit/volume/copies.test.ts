@@ -179,6 +179,7 @@ describe('volumes made of others', () => {
       await isCopied();
       await plane.volumes.attach('db');
       await until('another copy', () => begun.length === 2);
+      assert.equal((await plane.volumes.get('web')).problem, null);
       await plane.volumes.detach('db');
       copying.open();
       await isThere('web');
