@@ -74,6 +74,31 @@ export class ApiClient {
     return this.#call('POST', `${volumePath(name)}/unmount`, body);
   }
 
+  stageVolume(name: string, body: api.VolumeStageBody): Promise<api.StagedBody> {
+    return this.#call('POST', `${volumePath(name)}/stage`, body);
+  }
+
+  unstageVolume(name: string, body: api.VolumeUnstageBody): Promise<void> {
+    return this.#call('POST', `${volumePath(name)}/unstage`, body);
+  }
+
+  bindVolume(name: string, body: api.VolumeBindBody): Promise<void> {
+    return this.#call('POST', `${volumePath(name)}/bind`, body);
+  }
+
+  unbindVolume(name: string, body: api.VolumeUnbindBody): Promise<void> {
+    return this.#call('POST', `${volumePath(name)}/unbind`, body);
+  }
+
+  volumeUsage(name: string, path: string): Promise<api.UsageBody> {
+    const query = new URLSearchParams({ path });
+    return this.#call('GET', `${volumePath(name)}/usage?${query.toString()}`);
+  }
+
+  growStaged(name: string, body: api.VolumeGrowBody): Promise<api.GrownBody> {
+    return this.#call('POST', `${volumePath(name)}/grow`, body);
+  }
+
   trimVolume(name: string): Promise<api.TrimBody> {
     return this.#call('POST', `${volumePath(name)}/trim`);
   }

@@ -8,9 +8,13 @@ import {
   API_PARAM_CHARS_MAX,
   CHAP_SECRET_BYTES_MAX,
   CHAP_USER_CHARS_MAX,
+  CIPHER_CHARS_MAX,
   DISK_PATH_CHARS_MAX,
+  FORMAT_OPTION_CHARS_MAX,
+  FORMAT_OPTIONS_MAX,
   INITIATORS_MAX,
   INITIATOR_NAME_CHARS_MAX,
+  KEY_SIZE_BITS_MAX,
   MOUNT_OPTION_CHARS_MAX,
   MOUNT_OPTIONS_MAX,
   LABEL_KEY_CHARS_MAX,
@@ -21,9 +25,15 @@ import {
   SNAPSHOT_GROUP_VOLUMES_MAX,
   TAGS_MAX,
   WORD_CHARS_MAX,
+  PASSPHRASE_CHARS_MAX,
 } from '../core/limits.js';
 import { FRONTENDS } from '../volume/exports.js';
-import { DEVICE_FRONTENDS, FILE_SYSTEM_TYPES, PROVISIONINGS } from '../volume/model.js';
+import {
+  DEVICE_FRONTENDS,
+  FILE_SYSTEM_TYPES,
+  KEY_DERIVATIONS,
+  PROVISIONINGS,
+} from '../volume/model.js';
 
 declare module 'fastify' {
   interface FastifySchema {
@@ -108,6 +118,24 @@ const chapRequest = object(
 const initiatorNames = array(
   { type: 'string', maxLength: INITIATOR_NAME_CHARS_MAX },
   { maxItems: INITIATORS_MAX },
+);
+const mountOptions = array(
+  { type: 'string', minLength: 1, maxLength: MOUNT_OPTION_CHARS_MAX },
+  { maxItems: MOUNT_OPTIONS_MAX },
+);
+const stagingKind: JsonSchema = { type: 'string', enum: ['fileSystem', 'block'] };
+const count = { type: 'string', pattern: '^\\d{1,20}$' } as const;
+const encryption = object(
+  {
+    passphrase: { type: 'string', minLength: 1, maxLength: PASSPHRASE_CHARS_MAX },
+    cipher: {
+      type: 'string',
+      pattern: `^(?!cipher_null)[a-z0-9][a-z0-9:()_-]{0,${CIPHER_CHARS_MAX - 1}}$`,
+    },
+    keySizeBits: { type: 'integer', minimum: 128, maximum: KEY_SIZE_BITS_MAX, multipleOf: 8 },
+    pbkdf: { type: 'string', enum: KEY_DERIVATIONS },
+  },
+  ['cipher', 'keySizeBits', 'pbkdf'],
 );
 const provisioning: JsonSchema = { type: 'string', enum: PROVISIONINGS };
 
@@ -289,14 +317,41 @@ export const COMPONENTS: Readonly<Record<string, JsonSchema>> = {
       mountPoint: path,
       fileSystem: { type: 'string', enum: FILE_SYSTEM_TYPES },
       readOnly: boolean,
-      options: array(
-        { type: 'string', minLength: 1, maxLength: MOUNT_OPTION_CHARS_MAX },
-        { maxItems: MOUNT_OPTIONS_MAX },
-      ),
+      options: mountOptions,
     },
     ['fileSystem', 'readOnly', 'options'],
   ),
   VolumeUnmount: optionalBody({ mountPoint: path }),
+  VolumeStage: object(
+    {
+      path,
+      kind: stagingKind,
+      fileSystem: { type: 'string', enum: FILE_SYSTEM_TYPES },
+      formatOptions: array(
+        { type: 'string', minLength: 1, maxLength: FORMAT_OPTION_CHARS_MAX },
+        { maxItems: FORMAT_OPTIONS_MAX },
+      ),
+      mountOptions,
+      readOnly: boolean,
+      encryption,
+    },
+    ['fileSystem', 'formatOptions', 'mountOptions', 'readOnly', 'encryption'],
+  ),
+  Staged: object({ device: string }),
+  VolumeUnstage: object({ path }),
+  VolumeBind: object(
+    { stagingPath: path, targetPath: path, kind: stagingKind, readOnly: boolean, mountOptions },
+    ['readOnly', 'mountOptions'],
+  ),
+  VolumeUnbind: object({ targetPath: path }),
+  Usage: object({
+    kind: stagingKind,
+    bytes: object({ total: byteCount, used: byteCount, available: byteCount }),
+    inodes: nullable(object({ total: count, used: count, available: count })),
+    abnormal: nullable(string),
+  }),
+  VolumeGrow: object({ path }),
+  Grown: object({ sizeBytes: byteCount }),
   Trim: object({ trimmedBytes: byteCount }),
   Snapshot: snapshot,
   SnapshotList: object({ items: array(ref('Snapshot')) }),
@@ -344,6 +399,7 @@ export const PARAMS = {
 export const QUERY = {
   none: object({}),
   secrets: object({ secrets: { type: 'string', enum: ['1'] } }, ['secrets']),
+  path: object({ path }),
   diff: object(
     {
       from: { type: 'string', maxLength: API_PARAM_CHARS_MAX },

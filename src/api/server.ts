@@ -29,6 +29,7 @@ import { groupRoutes } from './routes/groups.js';
 import { mountRoutes } from './routes/mounts.js';
 import { nodeRoutes } from './routes/nodes.js';
 import { snapshotRoutes } from './routes/snapshots.js';
+import { stagingRoutes } from './routes/staging.js';
 import { volumeRoutes } from './routes/volumes.js';
 import { COMPONENTS } from './schemas.js';
 import type { ErrorBody } from './types.js';
@@ -108,6 +109,7 @@ function createApp(deps: ApiServerDeps): FastifyInstance {
   });
   volumeRoutes(app, deps);
   mountRoutes(app, deps);
+  stagingRoutes(app, deps);
   snapshotRoutes(app, deps);
   groupRoutes(app, deps);
   diskRoutes(app, deps);

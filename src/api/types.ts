@@ -9,17 +9,21 @@ import type {
   DeviceFrontend,
   FileSystemType,
   Frontend,
+  KeyDerivation,
   Provisioning,
   VolumeRobustness,
   VolumeState,
 } from '../volume/model.js';
+import type { StagingKind } from '../volume/ports.js';
 
 export type {
   DeviceFrontend,
   ErrorCode,
   FileSystemType,
   Frontend,
+  KeyDerivation,
   Provisioning,
+  StagingKind,
   VolumeRobustness,
   VolumeState,
 };
@@ -220,6 +224,65 @@ export interface VolumeMountBody {
 export interface VolumeUnmountBody {
   /** Everywhere when absent. */
   mountPoint?: string;
+}
+
+export interface VolumeStageBody {
+  /** Absolute; where a file system is mounted, made when missing; it only names the staging of a block device. */
+  path: string;
+  kind: StagingKind;
+  /** What a blank volume is formatted with; "ext4" when absent. */
+  fileSystem?: FileSystemType;
+  /** For mkfs, one argument each. */
+  formatOptions?: string[];
+  /** As for mount -o, one each. */
+  mountOptions?: string[];
+  readOnly?: boolean;
+  /** LUKS2. */
+  encryption?: {
+    passphrase: string;
+    cipher?: string;
+    keySizeBits?: number;
+    pbkdf?: KeyDerivation;
+  };
+}
+
+export interface StagedBody {
+  /** What stands on the volume: "/dev/aurochs/db" or "/dev/mapper/aurochs-db". */
+  device: string;
+}
+
+export interface VolumeUnstageBody {
+  path: string;
+}
+
+/** Gives a staged volume to a user: a bind mount of its directory, or of its device node on a regular file. */
+export interface VolumeBindBody {
+  stagingPath: string;
+  targetPath: string;
+  kind: StagingKind;
+  readOnly?: boolean;
+  mountOptions?: string[];
+}
+
+export interface VolumeUnbindBody {
+  targetPath: string;
+}
+
+export interface UsageBody {
+  kind: StagingKind;
+  /** All of a block device counts as used. */
+  bytes: { total: ByteCount; used: ByteCount; available: ByteCount };
+  inodes: { total: string; used: string; available: string } | null;
+  /** For a person: why the mount is not sound; null when it is. */
+  abnormal: string | null;
+}
+
+export interface VolumeGrowBody {
+  path: string;
+}
+
+export interface GrownBody {
+  sizeBytes: ByteCount;
 }
 
 export interface TrimBody {

@@ -16,6 +16,7 @@ import { SystemCommandRunner } from '../node/command.js';
 import { HostDevices } from '../node/devices.js';
 import { HostFileSystems } from '../node/file-systems.js';
 import { hostOfThisProcess } from '../node/host-namespaces.js';
+import { HostStaging } from '../node/staging.js';
 import { DirectoryLock } from '../store/directory-lock.js';
 import { EmbeddedStore } from '../store/embedded-store.js';
 import { DiskService } from '../volume/disk-service.js';
@@ -29,6 +30,7 @@ import type { Store } from '../volume/ports.js';
 import { PublicationService } from '../volume/publication-service.js';
 import { SnapshotService } from '../volume/snapshot-service.js';
 import { VolumeCopies } from '../volume/volume-copies.js';
+import { StagingService } from '../volume/staging-service.js';
 import { VolumeService } from '../volume/volume-service.js';
 import { type AgentConfig, verifiesClients } from './config.js';
 import { ioError, LocalDiskDirectories, makeDirectories } from './disk-directories.js';
@@ -147,6 +149,7 @@ interface Services {
   volumes: VolumeService;
   publications: PublicationService;
   mounts: MountService;
+  staging: StagingService;
   snapshots: SnapshotService;
   groups: GroupService;
   nodes: NodeService;
@@ -170,7 +173,9 @@ async function startServices(parts: ServiceParts): Promise<Services> {
   await addDefaultDisk(disks, config);
   const host = await hostOfThisProcess(new SystemCommandRunner());
   const devices = new HostDevices(host, engine.kernelNbd, log);
-  const fileSystems = new HostFileSystems(host, devices);
+  const imageDirectory = join(config.dataDir, 'images');
+  const fileSystems = new HostFileSystems(host, devices, imageDirectory);
+  const hostStaging = new HostStaging(host, devices, imageDirectory);
   const copies = new VolumeCopies({ ...base, open, devices, events });
   lifecycle.started('copies', () => copies.stop());
   const volumes = new VolumeService({ ...base, open, copies, devices, disks, listen });
@@ -181,6 +186,7 @@ async function startServices(parts: ServiceParts): Promise<Services> {
   const groups = new GroupService({ ...shared, snapshots });
   await groups.removeUnfinished();
   const mounts = new MountService({ volumes, open, fileSystems, log });
+  const staging = new StagingService({ volumes, open, devices, staging: hostStaging, log });
 
   const reconciler = new VolumeReconciler({ ...base, open, copies, devices, listen });
   const controller = new VolumeController({ ...base, open, reconciler });
@@ -189,7 +195,7 @@ async function startServices(parts: ServiceParts): Promise<Services> {
   const diskReconciler = new DiskReconciler(base);
   lifecycle.started('disk reconciler', () => diskReconciler.stop());
   diskReconciler.start();
-  const use = { volumes, publications, mounts, snapshots, groups, disks, nodes };
+  const use = { volumes, publications, mounts, staging, snapshots, groups, disks, nodes };
   return { ...use, events, controller, open };
 }
 
@@ -213,10 +219,10 @@ async function startApi(parts: ApiParts): Promise<void> {
   const { ApiServer } = await import('../api/server.js');
   const api = new ApiServer({
     ...services,
+    log,
     events,
     health: () => health.body(),
     doctor: () => health.findings(),
-    log,
   });
   lifecycle.started('API', () => api.close());
   const { apiSocket, apiSocketGroup } = config;

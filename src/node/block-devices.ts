@@ -35,6 +35,22 @@ export class BlockDevices {
     return sectors === null ? null : BigInt(sectors) * SECTOR_BYTES;
   }
 
+  /** What the disk writes whole; null when there is no such device. */
+  async physicalBlockBytes(name: string): Promise<number | null> {
+    const bytes = await this.sysfs.read(`/sys/block/${name}/queue/physical_block_size`);
+    return bytes === null ? null : Number(bytes);
+  }
+
+  /** The kernel lets nobody write to it. */
+  async isReadOnly(name: string): Promise<boolean> {
+    return (await this.sysfs.read(`/sys/block/${name}/ro`)) === '1';
+  }
+
+  /** Whether a mount's device is still there; one of no disk ("0:47") always is. */
+  async numberExists(deviceNumber: string): Promise<boolean> {
+    return deviceNumber.startsWith('0:') || this.sysfs.exists(`/sys/dev/block/${deviceNumber}`);
+  }
+
   async nodeExists(name: string): Promise<boolean> {
     return this.sysfs.exists(`/dev/${name}`);
   }
@@ -49,10 +65,11 @@ export class BlockDevices {
   /** Mount points of the disk, its partitions and everything above them; and the devices above. */
   async users(name: string): Promise<DeviceUsers> {
     const { numbers, holders } = await this.#above(name);
+    const names = [name, ...[...holders.values()].map(({ kernelName }) => kernelName)];
     const mounts = await readMountTable(this.host);
     return {
       mountPoints: mounts
-        .filter(({ deviceNumber }) => numbers.has(deviceNumber))
+        .filter((entry) => numbers.has(entry.deviceNumber) || isNodeOf(entry, names))
         .map(({ mountPoint }) => mountPoint),
       holders: [...holders.values()].map((holder) => holder.name),
     };
@@ -90,6 +107,11 @@ export class BlockDevices {
     } catch (error) {
       return (error as NodeJS.ErrnoException).code === 'EBUSY';
     }
+  }
+
+  /** Where the node of one of these devices is bind mounted, for a user of the raw device. */
+  async nodeMounts(names: readonly string[]): Promise<MountEntry[]> {
+    return (await readMountTable(this.host)).filter((entry) => isNodeOf(entry, names));
   }
 
   async #partitions(name: string): Promise<string[]> {
@@ -130,4 +152,8 @@ export class BlockDevices {
     }
     return { numbers, holders };
   }
+}
+
+function isNodeOf({ fileSystem, root }: MountEntry, names: readonly string[]): boolean {
+  return fileSystem === 'devtmpfs' && names.some((name) => root === `/${name}`);
 }

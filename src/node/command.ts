@@ -25,7 +25,8 @@ export class CommandError extends Error {
     /** Null when it did not start or was killed by a signal. */
     readonly exitCode: number | null,
     readonly stderr: string,
-    reason: string,
+    /** Without the arguments, which may not be for everybody. */
+    readonly reason: string,
     options?: ErrorOptions,
     readonly stdout = '',
   ) {
@@ -47,6 +48,10 @@ export class CommandError extends Error {
 export interface CommandOptions {
   /** In the place of COMMAND_TIMEOUT_MS. */
   timeoutMs?: number;
+  /** What it reads from its standard input. */
+  input?: string;
+  /** Besides commandEnvironment. */
+  env?: Readonly<Record<string, string>>;
 }
 
 export interface CommandRunner {
@@ -59,15 +64,15 @@ export class SystemCommandRunner implements CommandRunner {
   run(
     program: string,
     args: readonly string[],
-    { timeoutMs = COMMAND_TIMEOUT_MS }: CommandOptions = {},
+    { timeoutMs = COMMAND_TIMEOUT_MS, input = '', env = {} }: CommandOptions = {},
   ): Promise<CommandResult> {
     return new Promise((resolve, reject) => {
-      execFile(
+      const child = execFile(
         program,
         [...args],
         {
           encoding: 'utf8',
-          env: commandEnvironment(),
+          env: { ...commandEnvironment(), ...env },
           timeout: timeoutMs,
           killSignal: 'SIGKILL',
           maxBuffer: COMMAND_OUTPUT_BYTES_MAX,
@@ -77,6 +82,8 @@ export class SystemCommandRunner implements CommandRunner {
           else reject(commandError(program, args, { error, stdout, stderr, timeoutMs }));
         },
       );
+      child.stdin?.on('error', () => {}); // It did not want to read; its exit code says how it went.
+      child.stdin?.end(input);
     });
   }
 }

@@ -1,124 +1,29 @@
-/** What is on a device, and making, checking, growing and trimming file systems: blkid, mkfs, fsck and their kin. */
-import { constants } from 'node:fs';
-import { open } from 'node:fs/promises';
-
+/** Making, checking, growing and trimming file systems: mkfs, fsck and their kin. */
 import { AurochsError, type ErrorCode } from '../core/errors.js';
-import {
-  BLANK_BYTES_CHECKED,
-  CHECK_TIMEOUT_MS,
-  FORMAT_TIMEOUT_MS,
-  TRIM_TIMEOUT_MS,
-} from '../core/limits.js';
+import { CHECK_TIMEOUT_MS, FORMAT_TIMEOUT_MS, TRIM_TIMEOUT_MS } from '../core/limits.js';
 import type { FileSystemType } from '../volume/ports.js';
 import { CommandError, type CommandOptions } from './command.js';
 import type { Host } from './host-namespaces.js';
+import { mkfsCommand, type MkfsRequest } from './mkfs-options.js';
 import type { MountEntry } from './mount-table.js';
 
-/** What is on a device, in words: "the file system btrfs", "a partition table (gpt)"; null when it is blank. */
-export type Contents =
-  { kind: 'blank' } | { kind: 'fileSystem'; type: string } | { kind: 'other'; what: string };
-
-const BLKID_NOTHING_FOUND = 2;
-const BLKID_AMBIVALENT = 8;
-
-/** "KEY=value" lines of `blkid -o export`. */
-export function parseBlkidExport(stdout: string): Map<string, string> {
-  const values = new Map<string, string>();
-  for (const line of stdout.split('\n')) {
-    const equals = line.indexOf('=');
-    if (equals > 0) values.set(line.slice(0, equals), line.slice(equals + 1));
-  }
-  return values;
-}
-
-export function contentsOf(blkid: ReadonlyMap<string, string>): Contents {
-  const type = blkid.get('TYPE');
-  if (type !== undefined) {
-    return blkid.get('USAGE') === 'filesystem'
-      ? { kind: 'fileSystem', type }
-      : { kind: 'other', what: `${type} (${blkid.get('USAGE') ?? 'not a file system'})` };
-  }
-  const table = blkid.get('PTTYPE');
-  if (table !== undefined) return { kind: 'other', what: `a partition table (${table})` };
-  return { kind: 'blank' };
-}
-
-/** Low-level probing: reads the device itself, not blkid's cache, which knows it by an old name. */
-export async function probe(host: Host, device: string): Promise<Contents> {
-  let contents: Contents;
-  try {
-    const { stdout } = await run(host, 'blkid', ['-p', '-o', 'export', device]);
-    contents = contentsOf(parseBlkidExport(stdout));
-  } catch (error) {
-    if (!(error instanceof CommandError)) throw error;
-    if (error.exitCode === BLKID_AMBIVALENT) {
-      return { kind: 'other', what: 'the signatures of more than one file system' };
-    }
-    if (error.exitCode !== BLKID_NOTHING_FOUND) throw unusable(device, error);
-    contents = { kind: 'blank' };
-  }
-  if (contents.kind === 'blank' && !(await beginsWithZeros(host.path(device)))) {
-    return { kind: 'other', what: 'data that is no file system known to blkid' };
-  }
-  return contents;
-}
-
-/** blkid knows much but not everything (a database on the raw device); what is not zero is somebody's. */
-async function beginsWithZeros(path: string): Promise<boolean> {
-  const handle = await open(path, 'r');
-  try {
-    const buffer = Buffer.alloc(BLANK_BYTES_CHECKED);
-    const { bytesRead } = await handle.read(buffer, 0, buffer.length, 0);
-    return buffer.subarray(0, bytesRead).every((byte) => byte === 0);
-  } finally {
-    await handle.close();
-  }
-}
-
-/**
- * A new volume reads as zeros, so discarding it first gives nothing back and takes time; -F and -f are left out,
- * so that mkfs itself refuses what it recognises.
- */
-const MKFS: Record<FileSystemType, { program: string; args: readonly string[] }> = {
-  ext4: { program: 'mkfs.ext4', args: ['-q', '-E', 'nodiscard'] },
-  xfs: { program: 'mkfs.xfs', args: ['-q', '-K'] },
-};
-
-/** Formats a device that has been found blank; if that fails, it is blank again. */
+/** In a place where nothing is to be kept: an image, or a device that is wholly ours. */
 export async function makeFileSystem(
   host: Host,
   volume: string,
-  device: string,
-  type: FileSystemType,
+  request: MkfsRequest,
 ): Promise<void> {
-  const { program, args } = MKFS[type];
+  const { program, args, env } = mkfsCommand(request);
   try {
-    await run(host, program, [...args, device], { timeoutMs: FORMAT_TIMEOUT_MS });
+    await runTool(host, program, args, { timeoutMs: FORMAT_TIMEOUT_MS, env });
   } catch (error) {
     if (!(error instanceof CommandError)) throw error;
-    await blankBeginning(host.path(device)).catch((refusal: unknown) => {
-      if ((refusal as NodeJS.ErrnoException).code !== 'EBUSY') throw refusal;
-    });
     throw new AurochsError(
       'FAILED_PRECONDITION',
-      `volume ${volume}: ${type} cannot be made on it: ${error.said || error.message}`,
-      'Is the volume large enough, and its disk not full (aurochs disk ls)? See also the end of dmesg.',
+      `volume ${volume}: ${request.type} cannot be made on it: ${error.said || error.reason}`,
+      'Is the volume large enough, are the options for mkfs right, and is the agent’s disk not full? See also the end of dmesg.',
       { cause: error },
     );
-  }
-}
-
-/**
- * Takes away the half of a file system that mkfs has left, so that the next attempt is not refused. O_EXCL on a
- * block device (open(2)): refused while it is mounted or held, as when somebody else was faster than mkfs.
- */
-async function blankBeginning(path: string): Promise<void> {
-  const handle = await open(path, constants.O_RDWR | constants.O_EXCL);
-  try {
-    await handle.write(Buffer.alloc(BLANK_BYTES_CHECKED), 0, BLANK_BYTES_CHECKED, 0);
-    await handle.sync();
-  } finally {
-    await handle.close();
   }
 }
 
@@ -153,7 +58,7 @@ export async function checkFileSystem(
 ): Promise<void> {
   if (type === 'xfs') return;
   try {
-    await run(host, 'e2fsck', ['-p', device], { timeoutMs: CHECK_TIMEOUT_MS });
+    await runTool(host, 'e2fsck', ['-p', device], { timeoutMs: CHECK_TIMEOUT_MS });
   } catch (error) {
     if (!(error instanceof CommandError)) throw error;
     if (error.exitCode === null) throw unusable(device, error);
@@ -173,7 +78,7 @@ export async function checkFileSystem(
 /** After a failed mount: is xfs damaged? Only looks. */
 export async function xfsIsDamaged(host: Host, device: string): Promise<boolean> {
   try {
-    await run(host, 'xfs_repair', ['-n', device], { timeoutMs: CHECK_TIMEOUT_MS });
+    await runTool(host, 'xfs_repair', ['-n', device], { timeoutMs: CHECK_TIMEOUT_MS });
     return false;
   } catch (error) {
     if (!(error instanceof CommandError)) throw error;
@@ -187,7 +92,7 @@ export async function growFileSystem(host: Host, device: string, mount: MountEnt
     mount.fileSystem === 'xfs' ? ['xfs_growfs', mount.mountPoint] : ['resize2fs', device];
   if (mount.fileSystem !== 'xfs' && !mount.fileSystem.startsWith('ext')) return;
   try {
-    await run(host, program, [goal], { timeoutMs: FORMAT_TIMEOUT_MS });
+    await runTool(host, program, [goal], { timeoutMs: FORMAT_TIMEOUT_MS });
   } catch (error) {
     if (!(error instanceof CommandError)) throw error;
     throw new AurochsError(
@@ -201,7 +106,7 @@ export async function growFileSystem(host: Host, device: string, mount: MountEnt
 
 export async function trimFileSystem(host: Host, mountPoint: string): Promise<bigint> {
   try {
-    const { stdout } = await run(host, 'fstrim', ['-v', mountPoint], {
+    const { stdout } = await runTool(host, 'fstrim', ['-v', mountPoint], {
       timeoutMs: TRIM_TIMEOUT_MS,
     });
     return parseTrimmed(stdout);
@@ -224,7 +129,7 @@ export function parseTrimmed(stdout: string): bigint {
 }
 
 /** A missing program is the same error for all of them. */
-async function run(
+export async function runTool(
   host: Host,
   program: string,
   args: readonly string[],
@@ -243,7 +148,7 @@ async function run(
   }
 }
 
-function unusable(device: string, error: CommandError): AurochsError {
+export function unusable(device: string, error: CommandError): AurochsError {
   return new AurochsError(
     'IO',
     `${device} cannot be examined: ${error.said || error.message}`,

@@ -6,9 +6,13 @@ import type { Host } from './host-namespaces.js';
 export interface MountEntry {
   /** "8:0": the device, whatever name it was mounted by. */
   deviceNumber: string;
+  /** What of the file system is mounted: "/", or the directory or file of a bind mount. */
+  root: string;
   mountPoint: string;
   fileSystem: string;
   readOnly: boolean;
+  /** The file system lets nobody write, whatever the mount says: a read-only device, or it has met an error. */
+  fileSystemReadOnly: boolean;
 }
 
 /** In the order in which they were mounted. */
@@ -21,17 +25,24 @@ export function parseMountInfo(text: string): MountEntry[] {
   const entries: MountEntry[] = [];
   for (const line of text.split('\n')) {
     const [mount, fileSystem] = line.split(' - ');
-    const [, , deviceNumber, , mountPoint, options] = (mount ?? '').split(' ');
-    const type = fileSystem?.split(' ')[0];
-    if (deviceNumber === undefined || mountPoint === undefined || type === undefined) continue;
+    const [, , deviceNumber, root, mountPoint, options] = (mount ?? '').split(' ');
+    const [type, , superOptions] = (fileSystem ?? '').split(' ');
+    if (deviceNumber === undefined || mountPoint === undefined || !type) continue;
     entries.push({
       deviceNumber,
+      root: unescapeOctal(root ?? ''),
       mountPoint: unescapeOctal(mountPoint),
       fileSystem: type,
-      readOnly: (options ?? '').split(',').includes('ro'),
+      readOnly: has(options, 'ro'),
+      // "emergency_ro" is what newer kernels say in the place of "ro" after an error.
+      fileSystemReadOnly: has(superOptions, 'ro') || has(superOptions, 'emergency_ro'),
     });
   }
   return entries;
+}
+
+function has(options: string | undefined, option: string): boolean {
+  return options?.split(',').includes(option) === true;
 }
 
 /** Blanks and backslashes are written as three octal digits. */

@@ -1,8 +1,8 @@
 /** Mount points: finding, checking, making them; mounting and unmounting; who is in the way. */
 import { mkdir, readdir, readlink, rmdir, stat } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 
-import { AurochsError } from '../core/errors.js';
+import { AurochsError, hasCode } from '../core/errors.js';
 import { UNMOUNT_TIMEOUT_MS } from '../core/limits.js';
 import { CommandError } from './command.js';
 import type { Host } from './host-namespaces.js';
@@ -34,10 +34,43 @@ export async function resolveMountPoint(host: Host, path: string): Promise<strin
   }
 }
 
+/** As resolveMountPoint, and makes the directories above. Never follows a link in the place of the last name. */
+export async function makeParent(host: Host, path: string): Promise<string> {
+  try {
+    await host.run('mkdir', ['-p', '--', dirname(path)]);
+  } catch (error) {
+    if (!(error instanceof CommandError)) throw error;
+    throw new AurochsError(
+      'FAILED_PRECONDITION',
+      `${dirname(path)} cannot be made: ${error.said || error.reason}`,
+      'Is there a file of that name, or a file system that cannot be written to?',
+      { cause: error },
+    );
+  }
+  return join(await resolveMountPoint(host, dirname(path)), basename(path));
+}
+
+/**
+ * As the mount table shows it, without looking at what is mounted there, which may be broken; null when the directory
+ * above is not there, and so nothing within.
+ */
+export async function resolveInParent(host: Host, path: string): Promise<string | null> {
+  try {
+    return join(await resolveMountPoint(host, dirname(path)), basename(path));
+  } catch (error) {
+    if (hasCode(error, 'FAILED_PRECONDITION')) return null;
+    throw error;
+  }
+}
+
 /** What is mounted there; the newest one hides the others. */
 export async function mountedAt(host: Host, mountPoint: string): Promise<MountEntry | null> {
-  const entries = await readMountTable(host);
-  return entries.filter((entry) => entry.mountPoint === mountPoint).at(-1) ?? null;
+  return (await mountsAt(host, mountPoint)).at(-1) ?? null;
+}
+
+/** All that are mounted there, one upon the other. */
+export async function mountsAt(host: Host, mountPoint: string): Promise<MountEntry[]> {
+  return (await readMountTable(host)).filter((entry) => entry.mountPoint === mountPoint);
 }
 
 /** An empty directory, made if need be; true when it was made. */

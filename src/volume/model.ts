@@ -61,6 +61,10 @@ export interface ReplicaPlace {
 export type FileSystemType = 'ext4' | 'xfs';
 export const FILE_SYSTEM_TYPES: readonly FileSystemType[] = ['ext4', 'xfs'];
 
+/** How LUKS2 makes a key of a passphrase. */
+export type KeyDerivation = 'argon2id' | 'argon2i' | 'pbkdf2';
+export const KEY_DERIVATIONS: readonly KeyDerivation[] = ['argon2id', 'argon2i', 'pbkdf2'];
+
 /** An attached volume as a block device of this machine. */
 export interface AttachedDevice {
   /** "/dev/aurochs/<volume>" */

@@ -16,7 +16,7 @@ export interface MountServiceDeps {
   log: Logger;
 }
 
-export type MountVolume = Omit<MountRequest, 'volume'>;
+export type MountVolume = Omit<MountRequest, 'volume' | 'volumeId'>;
 
 export class MountService {
   constructor(private readonly deps: MountServiceDeps) {}
@@ -35,7 +35,7 @@ export class MountService {
     const volume = await volumes.attach(name, { device: { frontend: 'auto' } });
     try {
       const readOnly = request.readOnly || volume.desired.readOnly;
-      const wanted = { volume: name, ...request, readOnly };
+      const wanted = { volume: name, volumeId: volume.id, ...request, readOnly };
       await open.exclusive(name, () => fileSystems.mount(wanted));
     } catch (error) {
       await volumes.undoAttach(before);

@@ -12,6 +12,7 @@ import type {
   FileSystemType,
   Frontend,
   SnapshotGroup,
+  KeyDerivation,
   UnitForm,
   Volume,
 } from './model.js';
@@ -272,7 +273,7 @@ export interface DeviceRequest {
   chap: ChapSettings | null;
 }
 
-export type { AttachedDevice, DeviceFrontend, FileSystemType };
+export type { AttachedDevice, DeviceFrontend, FileSystemType, KeyDerivation };
 
 /** Who uses a device: mount points, and the names of devices above it (multipath, LUKS, LVM). */
 export interface DeviceUsers {
@@ -308,6 +309,8 @@ export interface NodeDevices {
 
 export interface MountRequest {
   volume: string;
+  /** What a format that has begun is known by. */
+  volumeId: string;
   /** Where; it must be an empty directory or not be there. */
   mountPoint: string;
   /** What a blank device is formatted with; one that holds something else is refused. */
@@ -324,6 +327,70 @@ export interface NodeFileSystems {
   unmount(volume: string, mountPoint?: string): Promise<void>;
   /** Gives blocks that the mounted file system does not use back; returns how many bytes. */
   trim(volume: string): Promise<bigint>;
+}
+
+export type StagingKind = 'fileSystem' | 'block';
+
+/** LUKS2; what is absent is cryptsetup's choice. It counts when the volume is encrypted, later only the passphrase. */
+export interface Encryption {
+  passphrase: string;
+  cipher?: string;
+  keySizeBits?: number;
+  pbkdf?: KeyDerivation;
+}
+
+export interface StageRequest {
+  volume: string;
+  volumeId: string;
+  /** Where the file system is mounted; it only names the staging of a block device. */
+  path: string;
+  kind: StagingKind;
+  /** What a blank volume is formatted with; one that holds something else is refused. */
+  fileSystem: FileSystemType;
+  formatOptions: string[];
+  mountOptions: string[];
+  readOnly: boolean;
+  encryption: Encryption | null;
+}
+
+export interface BindRequest {
+  volume: string;
+  volumeId: string;
+  stagingPath: string;
+  /** A directory for a file system, a regular file for a block device; made when it is missing. */
+  targetPath: string;
+  kind: StagingKind;
+  readOnly: boolean;
+  mountOptions: string[];
+}
+
+export interface StagedUsage {
+  kind: StagingKind;
+  totalBytes: bigint;
+  usedBytes: bigint;
+  availableBytes: bigint;
+  inodes: { total: bigint; used: bigint; available: bigint } | null;
+  /** For a person: why it is not sound; null when it is. */
+  abnormal: string | null;
+}
+
+/**
+ * Volumes prepared once for this machine, and given to any number of users at paths of theirs. Everything is idempotent,
+ * and what failed has been undone. A volume is staged in one way at a time: FAILED_PRECONDITION otherwise.
+ */
+export interface NodeStaging {
+  /** The device that the users get: the volume's, or the mapping on it when it is encrypted. */
+  stage(request: StageRequest): Promise<string>;
+  /** BUSY while it is bound somewhere. The directory stays. */
+  unstage(volume: string, path: string): Promise<void>;
+  /** ALREADY_EXISTS when something else is at the target. */
+  bind(request: BindRequest): Promise<void>;
+  /** Removes the target, too. */
+  unbind(volume: string, targetPath: string): Promise<void>;
+  /** NOT_FOUND when the volume is neither staged nor bound at that path; the same for grow. */
+  usage(volume: string, path: string): Promise<StagedUsage>;
+  /** Mapping and file system fill the device. */
+  grow(volume: string, path: string): Promise<void>;
 }
 
 export interface KernelNbdOptions {

@@ -73,6 +73,7 @@ for (const [frontend, type] of WAYS) {
     const mount = () =>
       fileSystems.mount({
         volume: name,
+        volumeId: name,
         mountPoint,
         fileSystem: type,
         readOnly: false,

@@ -179,6 +179,7 @@ describe('what stands in the way of a device', function () {
     const mount = (changes: Partial<MountRequest> = {}) =>
       fileSystems.mount({
         volume: 'db',
+        volumeId: 'db',
         mountPoint: '/mnt/db',
         fileSystem: 'ext4',
         readOnly: false,
@@ -254,7 +255,8 @@ describe('what stands in the way of a device', function () {
       await devices.detach('db', false);
       await host.create('large', 512n * 1024n * 1024n);
       await devices.attach(host.request('large', 'nbd'));
-      const request = { volume: 'large', mountPoint: '/mnt/large', fileSystem: 'xfs' } as const;
+      const names = { volume: 'large', volumeId: 'large' };
+      const request = { ...names, mountPoint: '/mnt/large', fileSystem: 'xfs' } as const;
       const mountLarge = () => fileSystems.mount({ ...request, readOnly: false, options: [] });
       await mountLarge();
       await fileSystems.unmount('large');

@@ -16,9 +16,10 @@ import type { Store } from '../../src/volume/ports.js';
 import { PublicationService } from '../../src/volume/publication-service.js';
 import { SnapshotService } from '../../src/volume/snapshot-service.js';
 import { VolumeCopies } from '../../src/volume/volume-copies.js';
+import { StagingService } from '../../src/volume/staging-service.js';
 import { VolumeService } from '../../src/volume/volume-service.js';
 import { FakeDisks, FakeEngine } from './fake-engine.js';
-import { FakeKernel, FakeNode } from './fake-node.js';
+import { FakeKernel, FakeNode, FakeStaging } from './fake-node.js';
 
 export const LOCAL: ListenAddresses = {
   iscsi: ['127.0.0.1:3260'],
@@ -53,6 +54,7 @@ export class ControlPlane {
   readonly groups: GroupService;
   readonly snapshots: SnapshotService;
   readonly mounts: MountService;
+  readonly staging: StagingService;
   readonly reconciler: VolumeReconciler;
   readonly controller: VolumeController;
   readonly diskReconciler: DiskReconciler;
@@ -92,6 +94,8 @@ export class ControlPlane {
     const snapshots = (this.snapshots = new SnapshotService(shared));
     this.groups = new GroupService({ ...shared, snapshots });
     this.mounts = new MountService({ volumes, open, fileSystems: devices, log });
+    const staging = new FakeStaging(devices);
+    this.staging = new StagingService({ volumes, open, devices, staging, log });
     this.reconciler = new VolumeReconciler({ ...base, open, copies, devices, listen });
     this.controller = new VolumeController({ ...base, open, reconciler: this.reconciler });
     this.diskReconciler = new DiskReconciler(base);

@@ -7,6 +7,7 @@ import { FRONTENDS } from '../../src/volume/exports.js';
 import type { Frontend } from '../../src/volume/model.js';
 import type {
   AttachedDevice,
+  BindRequest,
   DeviceChoice,
   DeviceFrontend,
   DeviceRequest,
@@ -14,12 +15,17 @@ import type {
   MountRequest,
   NodeDevices,
   NodeFileSystems,
+  NodeStaging,
+  StagedUsage,
+  StageRequest,
 } from '../../src/volume/ports.js';
 
 export interface FakeDevice extends AttachedDevice {
   serial: string;
   sizeBytes: bigint;
   mountPoints: string[];
+  /** Where it is staged, by path. */
+  staged: Map<string, StageRequest>;
   /** The process whose connection it has; another one has to bring it back to life. */
   connectedTo: FakeNode | null;
 }
@@ -50,7 +56,7 @@ export class FakeNode implements NodeDevices, NodeFileSystems {
 
   constructor(readonly kernel: FakeKernel) {}
 
-  async #act<T>(call: string, effect: () => T): Promise<T> {
+  async act<T>(call: string, effect: () => T): Promise<T> {
     await this.hook('before', call);
     this.calls.push(call);
     const failure = this.failing.get(call.split(' ')[0] ?? call);
@@ -70,7 +76,7 @@ export class FakeNode implements NodeDevices, NodeFileSystems {
   }
 
   attach(request: DeviceRequest): Promise<AttachedDevice> {
-    return this.#act(`attach ${request.volume}`, () => {
+    return this.act(`attach ${request.volume}`, () => {
       const { volume, serial, sizeBytes, from } = request;
       this.requests.push(request);
       const found = this.kernel.devices.get(volume);
@@ -84,6 +90,7 @@ export class FakeNode implements NodeDevices, NodeFileSystems {
         serial,
         sizeBytes,
         mountPoints: [],
+        staged: new Map(),
         connectedTo: null,
       };
       device.sizeBytes = sizeBytes;
@@ -103,7 +110,7 @@ export class FakeNode implements NodeDevices, NodeFileSystems {
   }
 
   detach(volume: string, force: boolean): Promise<void> {
-    return this.#act(`detach ${volume}${force ? ' by force' : ''}`, () => {
+    return this.act(`detach ${volume}${force ? ' by force' : ''}`, () => {
       const device = this.kernel.devices.get(volume);
       if (!force && device !== undefined && device.mountPoints.length > 0) {
         throw new AurochsError('BUSY', `${volume} is mounted at ${device.mountPoints.join(' ')}`);
@@ -113,28 +120,26 @@ export class FakeNode implements NodeDevices, NodeFileSystems {
   }
 
   grow(volume: string, sizeBytes: bigint): Promise<void> {
-    return this.#act(`grow ${volume}`, () => {
-      this.#needed(volume).sizeBytes = sizeBytes;
+    return this.act(`grow ${volume}`, () => {
+      this.needed(volume).sizeBytes = sizeBytes;
     });
   }
 
   freeze(volume: string): Promise<() => Promise<boolean>> {
-    return this.#act(`freeze ${volume}`, () => {
+    return this.act(`freeze ${volume}`, () => {
       this.frozen.add(volume);
-      return () =>
-        this.#act(`thaw ${volume}`, () => this.frozen.delete(volume) && this.staysFrozen);
+      return () => this.act(`thaw ${volume}`, () => this.frozen.delete(volume) && this.staysFrozen);
     });
   }
 
   mount({ volume, mountPoint }: MountRequest): Promise<void> {
-    return this.#act(`mount ${volume} ${mountPoint}`, () => {
-      const { mountPoints } = this.#needed(volume);
-      if (!mountPoints.includes(mountPoint)) mountPoints.push(mountPoint);
+    return this.act(`mount ${volume} ${mountPoint}`, () => {
+      addOnce(this.needed(volume).mountPoints, mountPoint);
     });
   }
 
   unmount(volume: string, mountPoint?: string): Promise<void> {
-    return this.#act(`unmount ${volume}`, () => {
+    return this.act(`unmount ${volume}`, () => {
       const device = this.kernel.devices.get(volume);
       if (device === undefined) return;
       device.mountPoints = device.mountPoints.filter(
@@ -144,17 +149,76 @@ export class FakeNode implements NodeDevices, NodeFileSystems {
   }
 
   trim(volume: string): Promise<bigint> {
-    return this.#act(
-      `trim ${volume}`,
-      () => BigInt(this.#needed(volume).mountPoints.length) * 4096n,
-    );
+    return this.act(`trim ${volume}`, () => BigInt(this.needed(volume).mountPoints.length) * 4096n);
   }
 
-  #needed(volume: string): FakeDevice {
+  needed(volume: string): FakeDevice {
     const device = this.kernel.devices.get(volume);
     if (device === undefined) throw new AurochsError('NOT_FOUND', `${volume} has no device`);
     return device;
   }
+}
+
+/** A bound volume is mounted for the kernel; one that is staged as a block device is not. */
+export class FakeStaging implements NodeStaging {
+  constructor(private readonly node: FakeNode) {}
+
+  stage(request: StageRequest): Promise<string> {
+    return this.node.act(`stage ${request.volume} ${request.path}`, () => {
+      const device = this.node.needed(request.volume);
+      device.staged.set(request.path, request);
+      if (request.kind === 'fileSystem') addOnce(device.mountPoints, request.path);
+      return request.encryption === null ? device.path : `/dev/mapper/aurochs-${request.volume}`;
+    });
+  }
+
+  unstage(volume: string, path: string): Promise<void> {
+    return this.node.act(`unstage ${volume} ${path}`, () => {
+      const device = this.node.kernel.devices.get(volume);
+      device?.staged.delete(path);
+      this.#unmount(volume, path);
+    });
+  }
+
+  bind({ volume, targetPath }: BindRequest): Promise<void> {
+    return this.node.act(`bind ${volume} ${targetPath}`, () =>
+      addOnce(this.node.needed(volume).mountPoints, targetPath),
+    );
+  }
+
+  unbind(volume: string, targetPath: string): Promise<void> {
+    return this.node.act(`unbind ${volume} ${targetPath}`, () => this.#unmount(volume, targetPath));
+  }
+
+  usage(volume: string, path: string): Promise<StagedUsage> {
+    return this.node.act(`usage ${volume} ${path}`, () => {
+      const { sizeBytes, staged } = this.node.needed(volume);
+      return {
+        kind: staged.get(path)?.kind ?? 'fileSystem',
+        totalBytes: sizeBytes,
+        usedBytes: 0n,
+        availableBytes: sizeBytes,
+        inodes: { total: 16n, used: 11n, available: 5n },
+        abnormal: null,
+      };
+    });
+  }
+
+  grow(volume: string, path: string): Promise<void> {
+    return this.node.act(`grow ${volume} ${path}`, () => {
+      this.node.needed(volume);
+    });
+  }
+
+  #unmount(volume: string, path: string): void {
+    const device = this.node.kernel.devices.get(volume);
+    if (device === undefined) return;
+    device.mountPoints = device.mountPoints.filter((each) => each !== path);
+  }
+}
+
+function addOnce(list: string[], item: string): void {
+  if (!list.includes(item)) list.push(item);
 }
 
 function shown({ path, kernelPath, frontend }: FakeDevice): AttachedDevice {

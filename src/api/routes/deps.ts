@@ -5,6 +5,7 @@ import type { MountService } from '../../volume/mount-service.js';
 import type { NodeService } from '../../volume/node-service.js';
 import type { PublicationService } from '../../volume/publication-service.js';
 import type { SnapshotService } from '../../volume/snapshot-service.js';
+import type { StagingService } from '../../volume/staging-service.js';
 import type { VolumeService } from '../../volume/volume-service.js';
 import type { EventStream } from '../event-stream.js';
 import type { DoctorFinding, HealthBody } from '../types.js';
@@ -13,6 +14,7 @@ export interface RouteDeps {
   volumes: VolumeService;
   publications: PublicationService;
   mounts: MountService;
+  staging: StagingService;
   snapshots: SnapshotService;
   groups: GroupService;
   nodes: NodeService;

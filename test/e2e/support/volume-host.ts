@@ -92,7 +92,7 @@ export class VolumeHost {
   }
 
   fileSystems(devices: HostDevices): HostFileSystems {
-    return new HostFileSystems(new Host(new SystemCommandRunner()), devices);
+    return new HostFileSystems(new Host(new SystemCommandRunner()), devices, DISK_MOUNT);
   }
 
   async #open(name: string): Promise<void> {

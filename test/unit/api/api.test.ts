@@ -61,6 +61,7 @@ describe('the REST API', function () {
       volumes: plane.volumes,
       publications: plane.publications,
       mounts: plane.mounts,
+      staging: plane.staging,
       snapshots: plane.snapshots,
       groups: plane.groups,
       nodes: plane.nodes,

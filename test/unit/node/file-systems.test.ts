@@ -1,5 +1,13 @@
 import assert from 'node:assert/strict';
-import { closeSync, mkdirSync, openSync, symlinkSync, truncateSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  symlinkSync,
+  truncateSync,
+  writeSync,
+} from 'node:fs';
 
 import { AurochsError, type ErrorCode } from '../../../src/core/errors.js';
 import type { CommandError } from '../../../src/node/command.js';
@@ -9,7 +17,7 @@ import {
   SystemCommandRunner,
 } from '../../../src/node/command.js';
 import { HostFileSystems } from '../../../src/node/file-systems.js';
-import type { MountRequest } from '../../../src/volume/ports.js';
+import type { MountRequest, NodeDevices } from '../../../src/volume/ports.js';
 import { failure, ScriptedHost } from './scripted-host.js';
 
 const DEVICE = '/dev/aurochs/db';
@@ -45,7 +53,9 @@ class FileHost extends ScriptedHost {
     } else if (program === 'resize2fs') {
       return { stdout: '', stderr: '' };
     } else {
-      const there = args.map((arg) => (arg.startsWith('/') ? this.at(arg) : arg));
+      const there = args.map((arg) =>
+        arg.startsWith('/') && !arg.startsWith('/proc/') ? this.at(arg) : arg,
+      );
       const { stdout, stderr } = await this.real.run(program, there, options);
       return { stdout: this.inside(stdout), stderr };
     }
@@ -68,18 +78,20 @@ describe('HostFileSystems', function () {
     machine.write('/dev/aurochs/db', '');
     truncateSync(machine.at('/dev/aurochs/db'), 16 * 1024 * 1024);
     mkdirSync(machine.at('/srv'));
-    fileSystems = new HostFileSystems(machine.host, {
+    const devices: Pick<NodeDevices, 'find'> = {
       find: (volume) =>
         Promise.resolve(
           volume === 'db' ? { path: DEVICE, kernelPath: '/dev/sda', frontend: 'iscsi' } : null,
         ),
-    });
+    };
+    fileSystems = new HostFileSystems(machine.host, devices, machine.scratch.file('images'));
   });
   afterEach(() => machine.scratch.remove());
 
   const mount = (changes: Partial<MountRequest> = {}) =>
     fileSystems.mount({
       volume: 'db',
+      volumeId: 'id-of-db',
       mountPoint: '/srv/db',
       fileSystem: 'ext4',
       readOnly: false,
@@ -185,9 +197,10 @@ describe('HostFileSystems', function () {
   });
 
   it('leaves a blank volume blank when mkfs fails', async () => {
-    truncateSync(machine.at(DEVICE), 16 * 1024);
+    machine.write('/sys/block/sda/size', '32\n');
     await refused(mount(), 'FAILED_PRECONDITION', /cannot be made on it/);
-    truncateSync(machine.at(DEVICE), 16 * 1024 * 1024);
+    assert.ok(readFileSync(machine.at(DEVICE)).every((byte) => byte === 0));
+    machine.write('/sys/block/sda/size', `${(16 * 1024 * 1024) / 512}\n`);
     await mount();
   });
 

@@ -2,17 +2,14 @@ import assert from 'node:assert/strict';
 
 import { hasCode } from '../../../src/core/errors.js';
 import { CommandError } from '../../../src/node/command.js';
-import {
-  contentsOf,
-  e2fsckProblem,
-  parseBlkidExport,
-  parseTrimmed,
-} from '../../../src/node/filesystem.js';
+import { contentsOf, parseBlkidExport } from '../../../src/node/contents.js';
+import { e2fsckProblem, parseTrimmed } from '../../../src/node/filesystem.js';
 import { Host } from '../../../src/node/host-namespaces.js';
 import { recordSettings, withSettings } from '../../../src/node/iscsi-record.js';
 import { ISCSIADM_EXITS, iscsiadmError } from '../../../src/node/iscsiadm.js';
 import { parseMountInfo } from '../../../src/node/mount-table.js';
 import { parseBackend } from '../../../src/node/nbd-device.js';
+import { parseFilefrag } from '../../../src/node/sparse-image.js';
 import { connectAddress } from '../../../src/node/portal-address.js';
 import { failure, NEW_RECORD, nbdBackend } from './scripted-host.js';
 
@@ -92,9 +89,11 @@ describe('what programs print', () => {
       '36 22 8:0 / /mnt/with\\040blank ro,relatime shared:9 master:2 - xfs /dev/sda ro,attr2\n';
     assert.deepEqual(parseMountInfo(text)[1], {
       deviceNumber: '8:0',
+      root: '/',
       mountPoint: '/mnt/with blank',
       fileSystem: 'xfs',
       readOnly: true,
+      fileSystemReadOnly: true,
     });
   });
 
@@ -108,11 +107,34 @@ describe('what programs print', () => {
       kind: 'other',
       what: 'a partition table (gpt)',
     });
-    assert.deepEqual(of('TYPE=crypto_LUKS\nUSAGE=crypto\n'), {
+    assert.deepEqual(of('TYPE=crypto_LUKS\nUSAGE=crypto\n'), { kind: 'encrypted', label: '' });
+    assert.deepEqual(of('LABEL=aurochs-new\nTYPE=crypto_LUKS\nUSAGE=crypto\n'), {
+      kind: 'encrypted',
+      label: 'aurochs-new',
+    });
+    assert.deepEqual(of('TYPE=LVM2_member\nUSAGE=raid\n'), {
       kind: 'other',
-      what: 'crypto_LUKS (crypto)',
+      what: 'LVM2_member (raid)',
     });
     assert.deepEqual(of(''), { kind: 'blank' });
+  });
+
+  it('is understood: filefrag, of a sparse file and of an empty one', () => {
+    const text = `Filesystem type is: ef53
+File size of /proc/7/fd/20 is 2147483648 (524288 blocks of 4096 bytes)
+ ext:     logical_offset:        physical_offset: length:   expected: flags:
+   0:        0..      31:   21940224..  21940255:     32:
+   1:   131072..  131080:   21942272..  21942280:      9:   22071296: unwritten
+   2:   524287..  524287:   21948415..  21948415:      1:   22075360: last,eof
+/proc/7/fd/20: 3 extents found
+`;
+    assert.deepEqual(parseFilefrag(text), [
+      { offset: 0, length: 32 * 4096 },
+      { offset: 131072 * 4096, length: 9 * 4096 },
+      { offset: 524287 * 4096, length: 4096 },
+    ]);
+    assert.deepEqual(parseFilefrag('File size of /i is 0 (0 blocks of 4096 bytes)\n'), []);
+    assert.throws(() => parseFilefrag('something else'));
   });
 
   it('is understood: the bits of e2fsck', () => {

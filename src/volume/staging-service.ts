@@ -1,0 +1,105 @@
+/**
+ * Volumes for the users of this machine who come and go, as a CSI driver has them: staged once, bound for each user. It
+ * works on volumes that are attached with a device; taking one back also works when the volume is no more.
+ */
+import { AurochsError } from '../core/errors.js';
+import type { Logger } from '../core/logger.js';
+import type { Volume } from './model.js';
+import { checkVolumeName } from './names.js';
+import type { OpenVolumes } from './open-volumes.js';
+import type { BindRequest, NodeDevices, NodeStaging, StagedUsage, StageRequest } from './ports.js';
+import type { VolumeService } from './volume-service.js';
+
+export interface StagingServiceDeps {
+  volumes: VolumeService;
+  open: OpenVolumes;
+  devices: NodeDevices;
+  staging: NodeStaging;
+  log: Logger;
+}
+
+export type StageVolume = Omit<StageRequest, 'volume' | 'volumeId'>;
+export type BindVolume = Omit<BindRequest, 'volume' | 'volumeId'>;
+
+export class StagingService {
+  constructor(private readonly deps: StagingServiceDeps) {}
+
+  /** Returns the device that its users get. */
+  async stage(name: string, request: StageVolume): Promise<string> {
+    checkPath(request.path);
+    return this.#withDevice(name, async (volume) => {
+      const readOnly = request.readOnly || volume.desired.readOnly;
+      const wanted = { ...request, volume: name, volumeId: volume.id, readOnly };
+      const device = await this.deps.staging.stage(wanted);
+      const { path, kind } = request;
+      this.deps.log.info('volume staged', { volume: name, path, kind, device });
+      return device;
+    });
+  }
+
+  async unstage(name: string, path: string): Promise<void> {
+    checkPath(path);
+    await this.#exclusive(name, () => this.deps.staging.unstage(name, path));
+    this.deps.log.info('volume unstaged', { volume: name, path });
+  }
+
+  async bind(name: string, request: BindVolume): Promise<void> {
+    checkPath(request.stagingPath);
+    checkPath(request.targetPath);
+    await this.#withDevice(name, (volume) =>
+      this.deps.staging.bind({ ...request, volume: name, volumeId: volume.id }),
+    );
+    this.deps.log.info('volume bound', { volume: name, targetPath: request.targetPath });
+  }
+
+  async unbind(name: string, targetPath: string): Promise<void> {
+    checkPath(targetPath);
+    await this.#exclusive(name, () => this.deps.staging.unbind(name, targetPath));
+    this.deps.log.info('volume unbound', { volume: name, targetPath });
+  }
+
+  async usage(name: string, path: string): Promise<StagedUsage> {
+    checkPath(path);
+    await this.deps.volumes.get(name);
+    return this.#exclusive(name, () => this.deps.staging.usage(name, path));
+  }
+
+  /** Device, mapping and file system become as large as the volume; returns its size. */
+  async grow(name: string, path: string): Promise<bigint> {
+    checkPath(path);
+    return this.#withDevice(name, async ({ sizeBytes }) => {
+      await this.deps.devices.grow(name, sizeBytes);
+      await this.deps.staging.grow(name, path);
+      return sizeBytes;
+    });
+  }
+
+  /** Nobody detaches the volume meanwhile. */
+  async #withDevice<T>(name: string, task: (volume: Volume) => Promise<T>): Promise<T> {
+    return this.#exclusive(name, async () => {
+      const volume = await this.deps.volumes.get(name);
+      if (volume.desired.attached && volume.device !== null) return task(volume);
+      throw new AurochsError(
+        'FAILED_PRECONDITION',
+        `volume ${name} has no device on this machine`,
+        `Make one: aurochs volume attach ${name} --device`,
+      );
+    });
+  }
+
+  async #exclusive<T>(name: string, task: () => Promise<T>): Promise<T> {
+    checkVolumeName(name); // It becomes part of paths, and may be that of a volume that is no more.
+    return this.deps.open.exclusive(name, task);
+  }
+}
+
+function checkPath(path: string): void {
+  const names = path.split('/').slice(1);
+  const plain = names.every((name) => name !== '' && name !== '.' && name !== '..');
+  if (path.startsWith('/') && plain && !path.includes('\0')) return;
+  throw new AurochsError(
+    'INVALID_ARGUMENT',
+    `${JSON.stringify(path)} is not a plain absolute path`,
+    'Begin it with "/", end it with a name, and leave out ".", ".." and double slashes.',
+  );
+}
