@@ -23,6 +23,7 @@ export const BUILD_PACKAGES = [
 export const TEST_PACKAGES = [
   'clang',
   'clang-format',
+  'cryptsetup-bin',
   'e2fsprogs',
   'fio',
   'libclang-rt-14-dev',
@@ -36,12 +37,14 @@ export const TEST_PACKAGES = [
   'python3-libnbd',
   'qemu-block-extra',
   'qemu-utils',
+  'xfsprogs',
 ];
 
 /** A virtual machine with a real kernel, and what the specs run inside it. */
 export const E2E_PACKAGES = [
   'busybox-static',
   'cpio',
+  'cryptsetup-bin',
   'dmsetup',
   'e2fsprogs',
   'fio',

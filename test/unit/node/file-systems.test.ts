@@ -1,71 +1,11 @@
 import assert from 'node:assert/strict';
-import {
-  closeSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  symlinkSync,
-  truncateSync,
-  writeSync,
-} from 'node:fs';
+import { closeSync, mkdirSync, openSync, readFileSync, symlinkSync, writeSync } from 'node:fs';
 
 import { AurochsError, type ErrorCode } from '../../../src/core/errors.js';
-import type { CommandError } from '../../../src/node/command.js';
-import {
-  type CommandOptions,
-  type CommandResult,
-  SystemCommandRunner,
-} from '../../../src/node/command.js';
 import { HostFileSystems } from '../../../src/node/file-systems.js';
-import type { MountRequest, NodeDevices } from '../../../src/volume/ports.js';
-import { failure, ScriptedHost } from './scripted-host.js';
-
-const DEVICE = '/dev/aurochs/db';
-
-/** blkid, mkfs, e2fsck and readlink are the real ones, on a file; mounting is written down in the mount table. */
-class FileHost extends ScriptedHost {
-  readonly real = new SystemCommandRunner();
-  mountFailure: CommandError | null = null;
-  umountFailure: CommandError | null = null;
-
-  override async run(
-    program: string,
-    args: readonly string[],
-    options?: CommandOptions,
-  ): Promise<CommandResult> {
-    this.calls.push([program, ...args]);
-    if (program === 'mount') {
-      if (this.mountFailure !== null) throw this.mountFailure;
-      this.mounted(
-        this.inside(args.at(-1) ?? ''),
-        '8:0',
-        args.includes('ro,_netdev') ? 'ro' : 'rw',
-      );
-    } else if (program === 'umount') {
-      if (this.umountFailure !== null) throw this.umountFailure;
-      const lines = this.read('/proc/1/mountinfo').split('\n');
-      this.write(
-        '/proc/1/mountinfo',
-        lines.filter((line) => !line.includes(` ${args.at(-1)} `)).join('\n'),
-      );
-    } else if (program === 'fstrim') {
-      return { stdout: '/srv/db: 4 KiB (4096 bytes) trimmed\n', stderr: '' };
-    } else if (program === 'resize2fs') {
-      return { stdout: '', stderr: '' };
-    } else {
-      const there = args.map((arg) =>
-        arg.startsWith('/') && !arg.startsWith('/proc/') ? this.at(arg) : arg,
-      );
-      const { stdout, stderr } = await this.real.run(program, there, options);
-      return { stdout: this.inside(stdout), stderr };
-    }
-    return { stdout: '', stderr: '' };
-  }
-
-  inside(path: string): string {
-    return path.replace(this.scratch.path, '');
-  }
-}
+import type { MountRequest } from '../../../src/volume/ports.js';
+import { DEVICE, DEVICE_BYTES, FileHost } from './file-host.js';
+import { failure } from './scripted-host.js';
 
 describe('HostFileSystems', function () {
   this.timeout(30_000);
@@ -74,17 +14,7 @@ describe('HostFileSystems', function () {
 
   beforeEach(() => {
     machine = new FileHost();
-    machine.logIn();
-    machine.write('/dev/aurochs/db', '');
-    truncateSync(machine.at('/dev/aurochs/db'), 16 * 1024 * 1024);
-    mkdirSync(machine.at('/srv'));
-    const devices: Pick<NodeDevices, 'find'> = {
-      find: (volume) =>
-        Promise.resolve(
-          volume === 'db' ? { path: DEVICE, kernelPath: '/dev/sda', frontend: 'iscsi' } : null,
-        ),
-    };
-    fileSystems = new HostFileSystems(machine.host, devices, machine.scratch.file('images'));
+    fileSystems = new HostFileSystems(machine.host, machine.devices, machine.images);
   });
   afterEach(() => machine.scratch.remove());
 
@@ -117,7 +47,7 @@ describe('HostFileSystems', function () {
     closeSync(file);
   };
 
-  const ran = (program: string) => machine.calls.filter(([first]) => first === program);
+  const ran = (program: string) => machine.ran(program);
 
   it('formats a blank volume, and a mount point that is not there is made', async () => {
     await mount({ options: ['noatime'] });
@@ -189,10 +119,13 @@ describe('HostFileSystems', function () {
   });
 
   it('removes the mount point that it made when the mount fails', async () => {
-    machine.mountFailure = failure('mount', [], 32, 'mount: /srv/db: wrong fs type, bad option.\n');
+    machine.failing.set(
+      'mount',
+      failure('mount', [], 32, 'mount: /srv/db: wrong fs type, bad option.\n'),
+    );
     await refused(mount(), 'FAILED_PRECONDITION', /bad option/);
     assert.equal(machine.exists('/srv/db'), false);
-    machine.mountFailure = null;
+    machine.failing.clear();
     await mount();
   });
 
@@ -200,7 +133,7 @@ describe('HostFileSystems', function () {
     machine.write('/sys/block/sda/size', '32\n');
     await refused(mount(), 'FAILED_PRECONDITION', /cannot be made on it/);
     assert.ok(readFileSync(machine.at(DEVICE)).every((byte) => byte === 0));
-    machine.write('/sys/block/sda/size', `${(16 * 1024 * 1024) / 512}\n`);
+    machine.write('/sys/block/sda/size', `${DEVICE_BYTES / 512}\n`);
     await mount();
   });
 
@@ -226,7 +159,7 @@ describe('HostFileSystems', function () {
 
   it('names who keeps it from being unmounted', async () => {
     machine.mounted('/srv/db');
-    machine.umountFailure = failure('umount', [], 32, 'umount: /srv/db: target is busy.\n');
+    machine.failing.set('umount', failure('umount', [], 32, 'umount: /srv/db: target is busy.\n'));
     mkdirSync(machine.at('/proc/42'));
     symlinkSync('/srv/db/data', machine.at('/proc/42/cwd'));
     symlinkSync('/usr/bin/bash', machine.at('/proc/42/exe'));
