@@ -24,9 +24,8 @@ import { isOwnOrDead, type VolumeStack } from './volume-stack.js';
 /** What is bound: a directory on the host, or a device node. */
 interface Source {
   path: string;
-  /** As the mount table shows what is bound. */
-  deviceNumber: string | null;
-  root: string;
+  /** As the mount table shows what is bound, a directory or a node of the device. */
+  isBound: (there: MountEntry) => boolean;
   readOnly: boolean;
 }
 
@@ -54,7 +53,7 @@ export class BindMounts {
     const target = await makeParent(this.host, request.targetPath);
     const there = await mountedAt(this.host, target);
     if (there !== null) {
-      if (isBindOf(there, source) && there.readOnly === source.readOnly) return;
+      if (source.isBound(there) && there.readOnly === source.readOnly) return;
       throw otherMount(volume, target, there);
     }
     const created =
@@ -128,18 +127,21 @@ export class BindMounts {
     const path = await resolveInParent(this.host, request.stagingPath);
     const staged = mounts.filter(({ mountPoint }) => mountPoint === path).at(-1);
     if (path === null || staged === undefined) throw notStaged(request);
-    const { deviceNumber, root } = staged;
-    return { path, deviceNumber, root, readOnly: request.readOnly || staged.readOnly };
+    const isBound = ({ deviceNumber, root }: MountEntry): boolean =>
+      deviceNumber === staged.deviceNumber && root === staged.root;
+    return { path, isBound, readOnly: request.readOnly || staged.readOnly };
   }
 
-  async #blockSource(request: BindRequest, { top }: VolumeStack): Promise<Source> {
+  async #blockSource(request: BindRequest, { top, nodes }: VolumeStack): Promise<Source> {
     const { volume, volumeId, stagingPath } = request;
     const record = await this.records.find(volume, volumeId);
     if (record?.path !== stagingPath || top === null) throw notStaged(request);
     const readOnly = request.readOnly || record.readOnly;
     if (readOnly && !(await this.blocks.isReadOnly(top.name))) throw writableBlock(volume);
-    // By the kernel's name, which is what the mount table then shows.
-    return { path: `/dev/${top.name}`, deviceNumber: null, root: `/${top.name}`, readOnly };
+    const isBound = (there: MountEntry): boolean =>
+      nodes.some(({ mountPoint }) => mountPoint === there.mountPoint);
+    // By the kernel's name: a link would be followed, and may lead elsewhere after the next attach.
+    return { path: `/dev/${top.name}`, isBound, readOnly };
   }
 
   async #mount(request: BindRequest, source: Source, target: string): Promise<void> {
@@ -215,13 +217,6 @@ export class BindMounts {
       return { ...none, abnormal: `it does not answer: ${(error as Error).message}` };
     }
   }
-}
-
-function isBindOf(there: MountEntry, { deviceNumber, root }: Source): boolean {
-  if (there.root !== root) return false;
-  return deviceNumber === null
-    ? there.fileSystem === 'devtmpfs'
-    : there.deviceNumber === deviceNumber;
 }
 
 function notStaged({ volume, kind, stagingPath }: BindRequest): AurochsError {

@@ -65,11 +65,11 @@ export class BlockDevices {
   /** Mount points of the disk, its partitions and everything above them; and the devices above. */
   async users(name: string): Promise<DeviceUsers> {
     const { numbers, holders } = await this.#above(name);
-    const names = [name, ...[...holders.values()].map(({ kernelName }) => kernelName)];
+    const names = [...holders.values()].flatMap(nodeNames);
     const mounts = await readMountTable(this.host);
     return {
       mountPoints: mounts
-        .filter((entry) => numbers.has(entry.deviceNumber) || isNodeOf(entry, names))
+        .filter((entry) => numbers.has(entry.deviceNumber) || isNodeOf(entry, [name, ...names]))
         .map(({ mountPoint }) => mountPoint),
       holders: [...holders.values()].map((holder) => holder.name),
     };
@@ -109,7 +109,7 @@ export class BlockDevices {
     }
   }
 
-  /** Where the node of one of these devices is bind mounted, for a user of the raw device. */
+  /** Where one of these nodes below /dev is bind mounted, for a user of the raw device. */
   async nodeMounts(names: readonly string[]): Promise<MountEntry[]> {
     return (await readMountTable(this.host)).filter((entry) => isNodeOf(entry, names));
   }
@@ -152,6 +152,14 @@ export class BlockDevices {
     }
     return { numbers, holders };
   }
+}
+
+/**
+ * Where the node of a device of device mapper may be: mount(8) turns the kernel's name into the other one, which is a
+ * link to the first where udev runs, and a node of its own where it does not.
+ */
+export function nodeNames({ kernelName, name }: Pick<Holder, 'kernelName' | 'name'>): string[] {
+  return [kernelName, `mapper/${name}`];
 }
 
 function isNodeOf({ fileSystem, root }: MountEntry, names: readonly string[]): boolean {

@@ -106,6 +106,21 @@ const PROGRAMS: readonly NeededProgram[] = [
     meaning: 'A file system xfs cannot grow with its volume.',
   },
   {
+    name: 'filefrag',
+    debianPackage: 'e2fsprogs',
+    meaning: 'Formatting a large volume takes long.',
+  },
+  {
+    name: 'cryptsetup',
+    debianPackage: 'cryptsetup-bin',
+    meaning: 'A volume cannot be encrypted.',
+  },
+  {
+    name: 'fallocate',
+    debianPackage: 'util-linux',
+    meaning: 'A new file system takes up the space of its journal.',
+  },
+  {
     name: 'fsfreeze',
     debianPackage: 'util-linux',
     meaning: 'A snapshot cannot hold the mounted file system still.',

@@ -15,6 +15,9 @@ export interface MountEntry {
   fileSystemReadOnly: boolean;
 }
 
+/** What a file system says of itself that takes no writes; all but the first come after an error. */
+const UNWRITABLE = ['ro', 'abort', 'emergency_ro', 'shutdown'];
+
 /** In the order in which they were mounted. */
 export async function readMountTable(host: Host): Promise<MountEntry[]> {
   return parseMountInfo(await readFile(host.path(host.processFile('mountinfo')), 'utf8'));
@@ -34,8 +37,7 @@ export function parseMountInfo(text: string): MountEntry[] {
       mountPoint: unescapeOctal(mountPoint),
       fileSystem: type,
       readOnly: has(options, 'ro'),
-      // "emergency_ro" is what newer kernels say in the place of "ro" after an error.
-      fileSystemReadOnly: has(superOptions, 'ro') || has(superOptions, 'emergency_ro'),
+      fileSystemReadOnly: UNWRITABLE.some((option) => has(superOptions, option)),
     });
   }
   return entries;

@@ -1,7 +1,7 @@
 /** What stands on a volume's device on this machine, read from the kernel each time. */
 import { AurochsError } from '../core/errors.js';
 import type { NodeDevices } from '../volume/ports.js';
-import type { BlockDevices } from './block-devices.js';
+import { type BlockDevices, nodeNames } from './block-devices.js';
 import { mappingName, mappingPath } from './luks.js';
 import type { MountEntry } from './mount-table.js';
 import type { Device } from './volume-mount.js';
@@ -47,7 +47,7 @@ export async function readStack(
     mapping,
     top: mapping ?? device,
     mounts: mounts.flat(),
-    nodes: await blocks.nodeMounts(names),
+    nodes: await blocks.nodeMounts(nodesOf(volume, device, mapping)),
   };
 }
 
@@ -65,6 +65,13 @@ export async function findMapping(
     return { path: mappingPath(volume), name, stale };
   }
   return null;
+}
+
+/** Below /dev. */
+function nodesOf(volume: string, device: Device | null, mapping: Mapping | null): string[] {
+  const above =
+    mapping === null ? [] : nodeNames({ kernelName: mapping.name, name: mappingName(volume) });
+  return [...(device === null ? [] : [device.name]), ...above];
 }
 
 /** The volume's own, or of a device that is gone: nobody else's. */

@@ -225,6 +225,55 @@ describe('the REST API', function () {
     assert.equal((await call('POST', '/v1/volumes', request)).body.replicas[0].diskPath, '/disk1');
   });
 
+  it('stages a volume that has a device, binds it, tells about it and takes it back', async () => {
+    await call('POST', '/v1/volumes', { name: 'db', size: '1G' });
+    const stage = { path: '/staging/db', kind: 'fileSystem' };
+    const url = (what: string): string => `/v1/volumes/db/${what}`;
+    assert.equal((await call('POST', url('stage'), stage)).status, 412);
+    await call('POST', url('attach'), { device: { frontend: 'nbd' } });
+    const staged = await call('POST', url('stage'), stage);
+    assert.deepEqual([staged.status, staged.body], [200, { device: '/dev/aurochs/db' }]);
+    const bind = { stagingPath: '/staging/db', targetPath: '/pods/a', kind: 'fileSystem' };
+    assert.equal((await call('POST', url('bind'), bind)).status, 204);
+    assert.equal((await call('POST', url('detach'))).status, 423);
+    const usage = await call('GET', url(`usage?path=${encodeURIComponent('/pods/a')}`));
+    assert.deepEqual(usage.body, {
+      kind: 'fileSystem',
+      bytes: { total: String(1n << 30n), used: '0', available: String(1n << 30n) },
+      inodes: { total: '16', used: '11', available: '5' },
+      abnormal: null,
+    });
+    const grown = await call('POST', url('grow'), { path: '/pods/a' });
+    assert.deepEqual(grown.body, { sizeBytes: String(1n << 30n) });
+    assert.equal((await call('POST', url('unbind'), { targetPath: '/pods/a' })).status, 204);
+    assert.equal((await call('POST', url('unstage'), { path: '/staging/db' })).status, 204);
+    const gone = await call('POST', '/v1/volumes/gone/unstage', { path: '/staging/gone' });
+    assert.equal(gone.status, 204);
+
+    const secret = {
+      passphrase: 'x',
+      cipher: 'aes-xts-plain64',
+      keySizeBits: 512,
+      pbkdf: 'pbkdf2',
+    };
+    const encrypted = await call('POST', url('stage'), { ...stage, encryption: secret });
+    assert.deepEqual(encrypted.body, { device: '/dev/mapper/aurochs-db' });
+    for (const wrong of [
+      { path: 'staging' },
+      { path: '/staging/../etc' },
+      { path: '/' },
+      { kind: 'directory' },
+      { encryption: { passphrase: '' } },
+      { encryption: { passphrase: 'x', cipher: 'cipher_null-ecb' } },
+      { encryption: { passphrase: 'x', keySizeBits: 100 } },
+      { encryption: { passphrase: 'x', key: 'x' } },
+      { formatOptions: Array<string>(33).fill('-q') },
+    ]) {
+      const answer = await call('POST', url('stage'), { ...stage, ...wrong });
+      assert.equal(answer.status, 400, JSON.stringify(wrong));
+    }
+  });
+
   it('answers about disks, sessions, health and the doctor', async () => {
     const disks = await call('GET', '/v1/disks');
     assert.equal(disks.body.items[0].path, '/disk0');

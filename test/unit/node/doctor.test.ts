@@ -10,7 +10,7 @@ const EXT4 = 0xef53;
 const TMPFS = 0x01021994;
 const GIB = 1024n ** 3n;
 const PROGRAMS =
-  'iscsiadm findmnt blkid lsblk mkfs.ext4 mkfs.xfs e2fsck resize2fs xfs_growfs fsfreeze fstrim flock nsenter modprobe'.split(
+  'iscsiadm findmnt blkid lsblk mkfs.ext4 mkfs.xfs e2fsck resize2fs xfs_growfs filefrag cryptsetup fallocate fsfreeze fstrim flock nsenter modprobe'.split(
     ' ',
   );
 

@@ -12,7 +12,6 @@ import {
   writeImage,
 } from '../../../src/node/formatter.js';
 import { Host } from '../../../src/node/host-namespaces.js';
-import { formatContainer } from '../../../src/node/luks.js';
 import { mkfsCommand } from '../../../src/node/mkfs-options.js';
 import { SparseImage } from '../../../src/node/sparse-image.js';
 import { run } from '../../support/programs.js';
@@ -192,15 +191,16 @@ describe('formatting', function () {
         if (kind !== 'fileSystem') await format(image);
         await expectSound(type);
       }
-      assert.deepEqual([...seen].sort(), ['blank', 'fileSystem', 'unfinished']);
+      assert.ok(seen.has('unfinished') && seen.has('fileSystem'), [...seen].join());
     });
   }
 
   it('with LUKS survives a power cut at every step', async () => {
     const sizeBytes = 24 * MIB;
-    const encryption = { passphrase: 'x', pbkdf: 'pbkdf2' } as const;
+    const options = '--batch-mode --type luks2 --key-file=- --label aurochs-new --pbkdf pbkdf2';
+    const cheap = '--pbkdf-force-iterations 1000'; // Else it measures for seconds.
     const image = await imageOf(sizeBytes, (path) =>
-      formatContainer(host, 'db', path, encryption, 'aurochs-new', 4096),
+      run('sh', '-c', `printf x | cryptsetup luksFormat ${options} ${cheap} ${path}`),
     );
     newDevice(sizeBytes, 8 * MIB);
     const steps = await format(image);

@@ -316,6 +316,13 @@ describe('HostStaging', function () {
       await stage({ ...encrypted, kind: 'block', readOnly: true });
       await bind('a', { kind: 'block', readOnly: true });
       assert.deepEqual(machine.ran('mount').at(-1)?.[4], '/dev/dm-0');
+      await staging.unbind('db', '/pods/a/db');
+      // As mount(8) does it where there is no udev.
+      machine.entry('/pods/b/db', '0:6', 'devtmpfs', 'ro', '/mapper/aurochs-db');
+      await bind('b', { kind: 'block', readOnly: true });
+      await refused(staging.unstage('db', PATH), 'BUSY', /\/pods\/b\/db/);
+      await staging.unbind('db', '/pods/b/db');
+      await staging.unstage('db', PATH);
     });
   });
 });
