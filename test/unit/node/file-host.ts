@@ -4,8 +4,8 @@
  */
 import { copyFileSync, existsSync, mkdirSync, rmSync, truncateSync } from 'node:fs';
 
+import type { CommandError } from '../../../src/node/command.js';
 import {
-  CommandError,
   type CommandOptions,
   type CommandResult,
   SystemCommandRunner,
