@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict';
 import { existsSync, lstatSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import type { VolumeStageBody } from '../../src/api/types.js';
 import type { ErrorCode } from '../../src/core/errors.js';
 import { attempt, run } from '../support/programs.js';
+import { root } from '../support/repository.js';
 import { eventually, startInitiators } from './support/devices.js';
 import { DISK_MOUNT, GuestAgent, mountDisk } from './support/guest-agent.js';
 import { note } from './support/messages.js';
@@ -261,6 +263,15 @@ describe('staging', function () {
       await nothingIsLeft(name);
     });
   }
+
+  it('is let go of at a shutdown, while the agent still serves', async () => {
+    await attach('last', '64MiB');
+    await stage('last', { encryption: ENCRYPTION });
+    await bind('last', 'a', 'fileSystem');
+    await run('sh', join(root, 'systemd/release-devices'));
+    assert.equal((await run('dmsetup', 'ls')).trim(), 'No devices found');
+    assert.doesNotMatch(readFileSync('/proc/self/mountinfo', 'utf8'), /\/mnt\/(staging|pods)/);
+  });
 
   it('leaves nothing in the directory for images', () => {
     assert.deepEqual(readdirSync(`${DISK_MOUNT}/aurochs/images`), []);
