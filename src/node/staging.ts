@@ -154,7 +154,7 @@ export class HostStaging implements NodeStaging {
     try {
       return await this.#mountTop(request, wanted, device, path, stack);
     } catch (error) {
-      if (created) await removeMountPoint(this.host, path);
+      if (created) await removeMountPoint(this.host, path).catch(() => {}); // As below.
       throw error;
     }
   }
@@ -170,27 +170,29 @@ export class HostStaging implements NodeStaging {
     const { volume, encryption } = request;
     // Left by a killed agent, or on a device that is gone; opening it anew proves the passphrase.
     if (stack.mapping !== null) await this.#encrypted.close(volume);
-    if (encryption === null) {
-      await this.#mount.prepare(device, wanted);
-      await this.#mount.mount(device, path, wanted);
-      await this.#mount.fillDevice(device, path);
-      return device.path;
-    }
-    const opened = await this.#encrypted.open(request, device, encryption);
+    const opened =
+      encryption === null ? null : await this.#encrypted.open(request, device, encryption);
+    const top = opened ?? device;
     try {
-      if (opened.isNew) {
+      if (opened?.isNew === true) {
         await this.#mount.overwrite(opened, wanted);
         await this.#encrypted.giveAway(volume, device);
       } else {
-        await this.#mount.prepare(opened, wanted);
+        await this.#mount.prepare(top, wanted);
       }
-      await this.#mount.mount(opened, path, wanted);
+      await this.#mount.mount(top, path, wanted);
+      await this.#mount.fillDevice(top, path);
+      return top.path;
     } catch (error) {
-      await this.#encrypted.close(volume).catch(() => {}); // The first error says more.
+      await this.#undo(volume, path, opened !== null).catch(() => {}); // The first error says more.
       throw error;
     }
-    await this.#mount.fillDevice(opened, path);
-    return opened.path;
+  }
+
+  async #undo(volume: string, path: string, isOpen: boolean): Promise<void> {
+    const mounts = await mountsAt(this.host, path);
+    for (const mount of mounts.reverse()) await unmountPath(this.host, volume, mount);
+    if (isOpen) await this.#encrypted.close(volume);
   }
 
   async #stageBlock(request: StageRequest, device: Device, stack: VolumeStack): Promise<string> {

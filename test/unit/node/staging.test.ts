@@ -105,6 +105,20 @@ describe('HostStaging', function () {
       await stage();
     });
 
+    it('is undone when the file system does not grow, also what was opened for it', async () => {
+      for (const encryption of [null, ENCRYPTION]) {
+        machine.failing.set('resize2fs', failure('resize2fs', [], 1, 'resize2fs: no.\n'));
+        await refused(stage({ encryption }), 'IO', /did not grow/);
+        assert.deepEqual(machine.mountPoints(), []);
+        assert.equal(machine.exists(PATH) || machine.exists('/sys/block/dm-0'), false);
+        machine.failing.clear();
+        await stage({ encryption });
+        await staging.unstage('db', PATH);
+        machine.remove(PATH);
+        machine.wipe();
+      }
+    });
+
     it('finishes the format of a killed agent, but not that of another volume', async () => {
       leaveTag('id-of-db');
       await stage();
