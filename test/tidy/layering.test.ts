@@ -25,7 +25,8 @@ const SRC_MAY_IMPORT: Record<string, readonly string[]> = {
   store: ['core', 'volume'],
   reconcile: ['core', 'volume'],
   api: ['core', 'volume'],
-  daemon: ['core', 'volume', 'native', 'engine', 'node', 'store', 'reconcile', 'api'],
+  csi: ['core', 'volume', 'api'],
+  daemon: ['core', 'volume', 'native', 'engine', 'node', 'store', 'reconcile', 'api', 'csi'],
   cli: ['core', 'api', 'node', 'daemon'],
 };
 
@@ -37,6 +38,7 @@ const PACKAGE_HOME: Record<string, readonly string[]> = {
   'cli-progress': ['cli'],
   fastify: ['api'],
   undici: ['api'],
+  '@grpc': ['csi'],
   'better-sqlite3': ['store', 'daemon'],
 };
 

@@ -1,0 +1,8 @@
+// Original file: src/csi/proto/csi.proto
+
+
+export interface NodePublishVolumeResponse {
+}
+
+export interface NodePublishVolumeResponse__Output {
+}
