@@ -12,6 +12,8 @@ export interface ApiClientOptions {
   socketPath: string;
   /** How long an answer may take; attach and detach wait for the data path. */
   answerTimeoutMs?: number;
+  /** Requests at a time; more wait for their turn. */
+  connectionsMax?: number;
 }
 
 const CONNECT_TIMEOUT_MS = 5_000;
@@ -29,12 +31,14 @@ type Method = 'GET' | 'POST' | 'DELETE';
 export class ApiClient {
   readonly socketPath: string;
   readonly #answerTimeoutMs: number;
+  readonly #connectionsMax: number;
   #pool: Promise<Pool> | null = null;
 
   /** Does not connect before the first request. */
   constructor(options: ApiClientOptions) {
     this.socketPath = options.socketPath;
     this.#answerTimeoutMs = options.answerTimeoutMs ?? ANSWER_TIMEOUT_MS;
+    this.#connectionsMax = options.connectionsMax ?? CONNECTIONS_MAX;
   }
 
   health(): Promise<api.HealthBody> {
@@ -225,7 +229,7 @@ export class ApiClient {
   async #connections(): Promise<Pool> {
     const { Pool } = await import('undici');
     return new Pool('http://localhost', {
-      connections: CONNECTIONS_MAX,
+      connections: this.#connectionsMax,
       socketPath: this.socketPath,
       connectTimeout: CONNECT_TIMEOUT_MS,
       maxResponseSize: ANSWER_BYTES_MAX,

@@ -117,3 +117,15 @@ export const CHECK_TIMEOUT_MS = 3_600_000; // e2fsck of a damaged large file sys
 export const UNMOUNT_TIMEOUT_MS = 600_000; // Dirty pages of all the memory may have to be written.
 export const TRIM_TIMEOUT_MS = 600_000;
 export const BLANK_BYTES_CHECKED = 1024 * 1024; // Every file system and partition table begins within.
+
+// -- CSI
+export const CSI_NAME_BYTES_MAX = 128; // The specification's bound of a text field; names are such.
+export const CSI_VOLUME_BYTES_DEFAULT = 1024n ** 3n; // When nobody asks for a size: thin, so it costs nothing.
+/** Longer than any work of the agent's, so that a lock is held until the work has ended; a dead agent ends it at once. */
+export const CSI_ANSWER_TIMEOUT_MS = 2 * (CHECK_TIMEOUT_MS + FORMAT_TIMEOUT_MS);
+export const CSI_AGENT_CONNECTIONS_MAX = 64; // Requests to the agent at a time: a quarter of API_CONNECTIONS_MAX.
+export const CSI_VOLUMES_ASKED_PARALLEL = 8; // For a list of snapshots; each may have to be opened.
+export const CSI_BLOCKS_PER_MESSAGE_MAX = DIFF_RUNS_DEFAULT; // 1,024 of about 20 bytes; a message has at most 4 MiB.
+export const CSI_MKFS_ARGUMENTS_MAX = 32;
+export const CSI_MKFS_PARAMS_CHARS_MAX = LABEL_VALUE_CHARS_MAX; // It is kept in a label.
+export const CSI_SOCKET_PATH_CHARS_MAX = 107; // sun_path, unix(7).
