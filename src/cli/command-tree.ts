@@ -2,6 +2,7 @@
 import { commandName, type CommandSpec } from './command.js';
 import { agent } from './commands/agent.js';
 import { completion } from './commands/completion.js';
+import { csi } from './commands/csi.js';
 import { diskAdd } from './commands/disk-add.js';
 import { diskLs } from './commands/disk-ls.js';
 import { diskRm } from './commands/disk-rm.js';
@@ -91,7 +92,7 @@ const NOUNS: readonly Noun[] = [
   },
 ];
 
-const STANDALONE: readonly CommandSpec[] = [agent, doctor, completion];
+const STANDALONE: readonly CommandSpec[] = [agent, csi, doctor, completion];
 
 /** All there is. */
 export const PROGRAM: Noun = { name: 'aurochs', describe: '', nouns: NOUNS, verbs: STANDALONE };

@@ -129,3 +129,4 @@ export const CSI_BLOCKS_PER_MESSAGE_MAX = DIFF_RUNS_DEFAULT; // 1,024 of about 2
 export const CSI_MKFS_ARGUMENTS_MAX = 32;
 export const CSI_MKFS_PARAMS_CHARS_MAX = LABEL_VALUE_CHARS_MAX; // It is kept in a label.
 export const CSI_SOCKET_PATH_CHARS_MAX = 107; // sun_path, unix(7).
+export const CSI_DRAIN_MS = SHUTDOWN_DEADLINE_MS / 2; // For calls at a stop; what they asked for goes on in the agent.

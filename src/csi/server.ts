@@ -3,11 +3,12 @@
  * becomes requests to the agent, and whatever a killed driver has left is the agent's to know.
  */
 import { chmod } from 'node:fs/promises';
+import { setTimeout } from 'node:timers/promises';
 import { Server, ServerCredentials, type UntypedServiceImplementation } from '@grpc/grpc-js';
 
 import type { NodeBody } from '../api/types.js';
 import { AurochsError } from '../core/errors.js';
-import { CSI_SOCKET_PATH_CHARS_MAX } from '../core/limits.js';
+import { CSI_DRAIN_MS, CSI_SOCKET_PATH_CHARS_MAX } from '../core/limits.js';
 import type { Logger } from '../core/logger.js';
 import type { AgentApi } from './agent-api.js';
 import { CallAdapter } from './call-adapter.js';
@@ -75,12 +76,18 @@ export class CsiServer {
     }
   }
 
-  /** No new calls; waits for the answers to those that there are, and for work whose callers have gone. */
+  /**
+   * No new calls; waits for the answers to those that there are, and for work whose callers have gone, but not for ever:
+   * the agent ends what was asked of it, and a caller repeats what was not answered.
+   */
   async close(): Promise<void> {
-    await new Promise<void>((resolve) => {
-      this.#server.tryShutdown(() => resolve());
-    });
-    await this.#adapter.drained();
+    const answered = new Promise<void>((resolve) => this.#server.tryShutdown(() => resolve()));
+    const ended = answered.then(() => this.#adapter.drained());
+    const tooLong = new AbortController();
+    const deadline = setTimeout(CSI_DRAIN_MS, null, { signal: tooLong.signal }).catch(() => null);
+    await Promise.race([ended, deadline]);
+    tooLong.abort();
+    this.#server.forceShutdown();
   }
 
   #add(service: ServiceName, calls: object): void {

@@ -33,6 +33,7 @@ import { VolumeCopies } from '../volume/volume-copies.js';
 import { StagingService } from '../volume/staging-service.js';
 import { VolumeService } from '../volume/volume-service.js';
 import { type AgentConfig, verifiesClients } from './config.js';
+import type { CsiConfig } from './csi-config.js';
 import { ioError, LocalDiskDirectories, makeDirectories } from './disk-directories.js';
 import { examineMachine } from './doctor.js';
 import { Health } from './health.js';
@@ -102,6 +103,7 @@ async function composeAgent(
   const about = { volumes, disks, listen, apiSocket, dataDir, version, ioBackend, examine };
   const health = new Health(about);
   await startApi({ ...services, store, health, config, version, log, lifecycle });
+  if (config.csi !== null) await startCsiHere(config.csi, apiSocket, log, lifecycle);
   const serviceManager = new ServiceManager({
     notify: (state) => binding.notifySystemd(state),
     ping: () => engine.ping(),
@@ -228,6 +230,18 @@ async function startApi(parts: ApiParts): Promise<void> {
   const { apiSocket, apiSocketGroup } = config;
   await api.listen(apiSocket);
   if (apiSocketGroup !== null) await shareSocket(apiSocket, apiSocketGroup, log);
+}
+
+/** Over our own socket: the driver knows the agent as every other client does. */
+async function startCsiHere(
+  csi: CsiConfig,
+  apiSocket: string,
+  log: Logger,
+  lifecycle: Lifecycle,
+): Promise<void> {
+  // Only where it is asked for: gRPC takes a while to load.
+  const { startCsi } = await import('./csi.js');
+  await startCsi(csi, apiSocket, log, lifecycle);
 }
 
 async function makeDirectory(flag: string, path: string): Promise<void> {

@@ -9,6 +9,7 @@ import { isLocalOnly, parseHostPort } from '../volume/exports.js';
 import { checkNodeName, checkZone, usableTags } from '../volume/labels.js';
 import type { ChapSettings } from '../volume/model.js';
 import { checkChap } from '../volume/names.js';
+import { AGENT_CSI_FLAGS, type CsiConfig, resolveCsiConfig } from './csi-config.js';
 
 /** The flags of `aurochs agent`, as yargs names them; all are optional. */
 export interface AgentOptions {
@@ -31,6 +32,10 @@ export interface AgentOptions {
   nodeName?: string | undefined;
   zone?: string | undefined;
   nodeTag?: string | string[] | undefined;
+  csiEndpoint?: string | undefined;
+  csiMode?: string | undefined;
+  csiNodeId?: string | undefined;
+  csiMetricsListen?: string | undefined;
 }
 
 export const LOG_FORMATS = ['text', 'json'] as const;
@@ -63,6 +68,8 @@ export interface AgentConfig {
   nodeName: string | null;
   zone: string | null;
   nodeTags: string[];
+  /** The CSI driver that runs inside the agent. */
+  csi: CsiConfig | null;
 }
 
 /** What decides about defaults. */
@@ -132,7 +139,15 @@ export function resolveConfig(options: AgentOptions, around: Surroundings): Agen
     nodeName,
     zone,
     nodeTags: usableTags('node tag', listOf(options.nodeTag) ?? []),
+    csi: csiOf(options),
   };
+}
+
+function csiOf(options: AgentOptions): CsiConfig | null {
+  const { csiEndpoint, csiMode, csiNodeId, csiMetricsListen } = options;
+  if (csiEndpoint === undefined) return null;
+  const said = { mode: csiMode, nodeId: csiNodeId, metricsListen: csiMetricsListen };
+  return resolveCsiConfig({ endpoint: csiEndpoint, ...said }, AGENT_CSI_FLAGS);
 }
 
 function invalid(message: string, hint: string): AurochsError {

@@ -1,5 +1,6 @@
 import { LOG_LEVELS } from '../../core/logger.js';
 import { IO_BACKENDS, LOG_FORMATS, NBD_TLS_MODES } from '../../daemon/config.js';
+import { CSI_MODES } from '../../daemon/csi-config.js';
 import { apiSocketOf } from '../api-socket.js';
 import { several } from '../arguments.js';
 import { command } from '../command.js';
@@ -86,6 +87,33 @@ export const agent = command({
       type: 'string',
       requiresArg: true,
       describe: 'Group whose members may use the API; they are as good as root',
+    },
+    'csi-endpoint': {
+      type: 'string',
+      requiresArg: true,
+      describe: 'unix:///PATH to serve CSI at, as "aurochs csi" does',
+      defaultDescription: 'none',
+    },
+    'csi-mode': {
+      choices: CSI_MODES,
+      requiresArg: true,
+      implies: 'csi-endpoint',
+      describe: 'Which services of CSI it serves',
+      defaultDescription: 'all',
+    },
+    'csi-node-id': {
+      type: 'string',
+      requiresArg: true,
+      implies: 'csi-endpoint',
+      describe: 'Id or name of the node that CSI speaks of',
+      defaultDescription: "the agent's node",
+    },
+    'csi-metrics-listen': {
+      type: 'string',
+      requiresArg: true,
+      implies: 'csi-endpoint',
+      describe: 'HOST:PORT or unix:PATH to serve /metrics of CSI at, for Prometheus',
+      defaultDescription: 'none',
     },
     'log-level': {
       choices: LOG_LEVELS,
