@@ -340,8 +340,15 @@ export const COMPONENTS: Readonly<Record<string, JsonSchema>> = {
   Staged: object({ device: string }),
   VolumeUnstage: object({ path }),
   VolumeBind: object(
-    { stagingPath: path, targetPath: path, kind: stagingKind, readOnly: boolean, mountOptions },
-    ['readOnly', 'mountOptions'],
+    {
+      stagingPath: path,
+      targetPath: path,
+      kind: stagingKind,
+      readOnly: boolean,
+      exclusive: boolean,
+      mountOptions,
+    },
+    ['readOnly', 'exclusive', 'mountOptions'],
   ),
   VolumeUnbind: object({ targetPath: path }),
   Usage: object({

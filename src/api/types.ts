@@ -261,6 +261,8 @@ export interface VolumeBindBody {
   targetPath: string;
   kind: StagingKind;
   readOnly?: boolean;
+  /** Refused while the volume is bound elsewhere. */
+  exclusive?: boolean;
   mountOptions?: string[];
 }
 

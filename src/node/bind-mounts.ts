@@ -19,7 +19,7 @@ import {
   unmountPath,
 } from './mounter.js';
 import { writableBlock } from './staging-errors.js';
-import { isOwnOrDead, type VolumeStack } from './volume-stack.js';
+import { isOwnOrDead, placesOf, type VolumeStack } from './volume-stack.js';
 
 /** What is bound: a directory on the host, or a device node. */
 interface Source {
@@ -56,6 +56,7 @@ export class BindMounts {
       if (source.isBound(there) && there.readOnly === source.readOnly) return;
       throw otherMount(volume, target, there);
     }
+    if (request.exclusive) refuseElsewhere(volume, stack, [source.path, target]);
     const created =
       kind === 'block'
         ? await this.#prepareFile(target)
@@ -217,6 +218,21 @@ export class BindMounts {
       return { ...none, abnormal: `it does not answer: ${(error as Error).message}` };
     }
   }
+}
+
+/** One user alone is to have it, and another one has it already. */
+function refuseElsewhere(
+  volume: string,
+  { mounts, nodes }: VolumeStack,
+  own: readonly string[],
+): void {
+  const elsewhere = [...mounts, ...nodes].filter(({ mountPoint }) => !own.includes(mountPoint));
+  if (elsewhere.length === 0) return;
+  throw new AurochsError(
+    'FAILED_PRECONDITION',
+    `volume ${volume} is to be bound at one place alone, and is at ${placesOf(elsewhere)}`,
+    'Unbind it there first.',
+  );
 }
 
 function notStaged({ volume, kind, stagingPath }: BindRequest): AurochsError {

@@ -361,6 +361,8 @@ export interface BindRequest {
   targetPath: string;
   kind: StagingKind;
   readOnly: boolean;
+  /** FAILED_PRECONDITION while the volume is bound elsewhere. */
+  exclusive: boolean;
   mountOptions: string[];
 }
 

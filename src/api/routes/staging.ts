@@ -105,8 +105,8 @@ function bindRoutes(app: FastifyInstance, { staging }: Pick<RouteDeps, 'staging'
       },
     },
     async (request, reply) => {
-      const { readOnly, mountOptions } = request.body;
-      const wanted = { readOnly: readOnly ?? false, mountOptions: mountOptions ?? [] };
+      const { readOnly = false, exclusive = false, mountOptions = [] } = request.body;
+      const wanted = { readOnly, exclusive, mountOptions };
       await staging.bind(request.params.name, { ...request.body, ...wanted });
       return reply.status(204).send();
     },
