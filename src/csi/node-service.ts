@@ -151,7 +151,7 @@ const expand: Handler<'NodeExpandVolume'> = async ({ agent }, request) => {
   const range = sizeRangeOf(request.capacityRange);
   if (request.volumeCapability !== null) capabilityOf(request.volumeCapability);
   const path = request.stagingTargetPath === '' ? volumePath : request.stagingTargetPath;
-  const { sizeBytes } = await agent.growStaged(volumeNameOf(request.volumeId), path);
+  const { sizeBytes } = await agent.growStaged(volumeNameOf(request.volumeId), { path });
   if (range !== null && BigInt(sizeBytes) < range.requiredBytes) {
     throw outOfRange('the volume is smaller than required_bytes; the controller expands it');
   }

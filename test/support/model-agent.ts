@@ -271,7 +271,7 @@ export class ModelAgent implements AgentApi {
     return { kind, bytes, inodes, abnormal: null };
   }
 
-  async growStaged(name: string, path: string): Promise<api.GrownBody> {
+  async growStaged(name: string, { path }: api.VolumeGrowBody): Promise<api.GrownBody> {
     const { body, staged, bound } = this.#named(name);
     if (!staged.has(path) && !bound.has(path)) refuse('NOT_FOUND', `${name} is not at ${path}`);
     return { sizeBytes: body.sizeBytes };

@@ -218,8 +218,8 @@ describe('csi: node', () => {
       await stage();
       await publish();
       assert.deepEqual(await expand(), { capacityBytes: String(GIB) });
-      const [, , path] = rig.agent.asked.find(([method]) => method === 'growStaged') ?? [];
-      assert.equal(path, '/target');
+      const [, , body] = rig.agent.asked.find(([method]) => method === 'growStaged') ?? [];
+      assert.deepEqual(body, { path: '/target' });
     });
 
     it('refuses missing fields, what is not there, and more than the volume has', async () => {
