@@ -7,7 +7,7 @@ import type { NodeCalls } from './calls.js';
 import { encryptionOf } from './encryption.js';
 import type { VolumeUsage } from './gen/csi/v1/VolumeUsage.js';
 import { locked } from './locking.js';
-import { isVolumeName, volumeNameOf } from './names.js';
+import { isVolumeName, shown, volumeNameOf } from './names.js';
 import { mkfsArguments, settingsOf } from './parameters.js';
 import {
   type Capability,
@@ -129,7 +129,7 @@ const unpublish: Handler<'NodeUnpublishVolume'> = async ({ agent }, request) => 
 
 const stats: Handler<'NodeGetVolumeStats'> = async ({ agent }, request) => {
   required('volume_id', request.volumeId);
-  const path = required('volume_path', request.volumePath);
+  const path = placeOf(request.volumeId, required('volume_path', request.volumePath));
   const usage = await agent.volumeUsage(volumeNameOf(request.volumeId), path);
   return {
     usage: usageAnswer(usage),
@@ -139,6 +139,14 @@ const stats: Handler<'NodeGetVolumeStats'> = async ({ agent }, request) => {
     },
   };
 };
+
+/** NOT_FOUND for a path at which no volume can be: the specification asks whether it is there. */
+function placeOf(volumeId: string, path: string): string {
+  const names = path.split('/').slice(1);
+  const isPlain = names.every((name) => name !== '' && name !== '.' && name !== '..');
+  if (path.startsWith('/') && isPlain) return path;
+  throw new AurochsError('NOT_FOUND', `volume ${volumeId} is not at ${shown(path)}`);
+}
 
 function usageAnswer({ bytes, inodes }: UsageBody): VolumeUsage[] {
   const ofBytes: VolumeUsage = { unit: 'BYTES', ...bytes };
@@ -150,7 +158,8 @@ const expand: Handler<'NodeExpandVolume'> = async ({ agent }, request) => {
   const volumePath = required('volume_path', request.volumePath);
   const range = sizeRangeOf(request.capacityRange);
   if (request.volumeCapability !== null) capabilityOf(request.volumeCapability);
-  const path = request.stagingTargetPath === '' ? volumePath : request.stagingTargetPath;
+  const at = request.stagingTargetPath === '' ? volumePath : request.stagingTargetPath;
+  const path = placeOf(request.volumeId, at);
   const { sizeBytes } = await agent.growStaged(volumeNameOf(request.volumeId), { path });
   if (range !== null && BigInt(sizeBytes) < range.requiredBytes) {
     throw outOfRange('the volume is smaller than required_bytes; the controller expands it');

@@ -12,11 +12,6 @@ import { loadBinding } from '../native/binding.js';
 import { DiskReconciler } from '../reconcile/disk-reconciler.js';
 import { VolumeController } from '../reconcile/volume-controller.js';
 import { VolumeReconciler } from '../reconcile/volume-reconciler.js';
-import { SystemCommandRunner } from '../node/command.js';
-import { HostDevices } from '../node/devices.js';
-import { HostFileSystems } from '../node/file-systems.js';
-import { hostOfThisProcess } from '../node/host-namespaces.js';
-import { HostStaging } from '../node/staging.js';
 import { DirectoryLock } from '../store/directory-lock.js';
 import { EmbeddedStore } from '../store/embedded-store.js';
 import { DiskService } from '../volume/disk-service.js';
@@ -41,6 +36,7 @@ import { Lifecycle } from './lifecycle.js';
 import { nodeIdentity } from './node-identity.js';
 import { ServiceManager, watchdogMsOf } from './service-manager.js';
 import { removeStaleSocket, shareSocket } from './sockets.js';
+import { type MachineParts, type MakeMachine, thisMachine } from './machine-parts.js';
 import { readVersion } from './version.js';
 
 /** Files of the agent, CHAP secrets among them, are its user's alone. */
@@ -58,10 +54,14 @@ export interface Agent {
 }
 
 /** Starts an agent. What fails is undone and thrown as an AurochsError for a person. */
-export async function startAgent(config: AgentConfig, log: Logger): Promise<Agent> {
+export async function startAgent(
+  config: AgentConfig,
+  log: Logger,
+  makeMachine: MakeMachine = thisMachine,
+): Promise<Agent> {
   const lifecycle = new Lifecycle(log);
   try {
-    return await composeAgent(config, log, lifecycle);
+    return await composeAgent(config, log, lifecycle, makeMachine);
   } catch (error) {
     await lifecycle.stopAll();
     throw error;
@@ -72,6 +72,7 @@ async function composeAgent(
   config: AgentConfig,
   log: Logger,
   lifecycle: Lifecycle,
+  makeMachine: MakeMachine,
 ): Promise<Agent> {
   const version = readVersion();
   await lockDirectories(config, lifecycle);
@@ -87,7 +88,15 @@ async function composeAgent(
   );
   lifecycle.started('engine', () => engine.close());
 
-  const services = await startServices({ store, engine, listen, config, log, lifecycle });
+  const services = await startServices({
+    store,
+    engine,
+    machine: await makeMachine(config, engine, log),
+    listen,
+    config,
+    log,
+    lifecycle,
+  });
   // Volumes first: an initiator that comes back finds a closed port, which it tries again, and never a portal
   // that does not know its target, which it may give up on.
   await services.controller.settled(OPEN_BEFORE_LISTENING_MS);
@@ -141,6 +150,7 @@ async function lockDirectories(config: AgentConfig, lifecycle: Lifecycle): Promi
 interface ServiceParts {
   store: Store;
   engine: EngineHost;
+  machine: MachineParts;
   listen: ListenAddresses;
   config: AgentConfig;
   log: Logger;
@@ -163,7 +173,8 @@ interface Services {
 
 /** The domain and its reconcilers; from here on volumes are opened. */
 async function startServices(parts: ServiceParts): Promise<Services> {
-  const { store, engine, listen, config, log, lifecycle } = parts;
+  const { store, engine, machine, listen, config, log, lifecycle } = parts;
+  const { devices } = machine;
   const clock = systemClock;
   const directories = new LocalDiskDirectories();
   const events = new DomainEvents(log);
@@ -173,11 +184,6 @@ async function startServices(parts: ServiceParts): Promise<Services> {
   const base = { store, engine, directories, nodeId, clock, log };
   const disks = new DiskService(base);
   await addDefaultDisk(disks, config);
-  const host = await hostOfThisProcess(new SystemCommandRunner());
-  const devices = new HostDevices(host, engine.kernelNbd, log);
-  const imageDirectory = join(config.dataDir, 'images');
-  const fileSystems = new HostFileSystems(host, devices, imageDirectory);
-  const hostStaging = new HostStaging(host, devices, imageDirectory);
   const copies = new VolumeCopies({ ...base, open, devices, events });
   lifecycle.started('copies', () => copies.stop());
   const volumes = new VolumeService({ ...base, open, copies, devices, disks, listen });
@@ -187,8 +193,8 @@ async function startServices(parts: ServiceParts): Promise<Services> {
   const snapshots = new SnapshotService(shared);
   const groups = new GroupService({ ...shared, snapshots });
   await groups.removeUnfinished();
-  const mounts = new MountService({ volumes, open, fileSystems, log });
-  const staging = new StagingService({ volumes, open, devices, staging: hostStaging, log });
+  const mounts = new MountService({ volumes, open, fileSystems: machine.fileSystems, log });
+  const staging = new StagingService({ volumes, open, devices, staging: machine.staging, log });
 
   const reconciler = new VolumeReconciler({ ...base, open, copies, devices, listen });
   const controller = new VolumeController({ ...base, open, reconciler });

@@ -206,7 +206,9 @@ describe('csi: node', () => {
       await assert.rejects(stats('', '/staging'), withCode('INVALID_ARGUMENT'));
       await assert.rejects(stats('v', ''), withCode('INVALID_ARGUMENT'));
       await assert.rejects(stats('none', '/staging'), withCode('NOT_FOUND'));
-      await assert.rejects(stats('v', '/elsewhere'), withCode('NOT_FOUND'));
+      for (const path of ['/elsewhere', 'some/path', '/a/../b']) {
+        await assert.rejects(stats('v', path), withCode('NOT_FOUND'));
+      }
     });
   });
 
