@@ -77,6 +77,13 @@ function endToEnd() {
   return totalsFrom(file, ended, (totals) => totals);
 }
 
+/** csi-sanity against the driver. */
+function csiSanity() {
+  const file = join(scratch, 'csi.json');
+  const ended = run(process.execPath, ['scripts/test-csi.mjs'], { AUROCHS_MOCHA_TOTALS: file });
+  return totalsFrom(file, ended, (totals) => totals);
+}
+
 function googleTest(sanitize, executable, env = {}) {
   const build = ['scripts/build-native.mjs', '--tests', '--sanitize', sanitize];
   quietly(`compiling the core's tests (sanitizer: ${sanitize})`, process.execPath, build);
@@ -148,6 +155,7 @@ const SUITES = {
   // Most of it runs on one thread, so fewer operations find the same races.
   'sim-thread': () => googleTest('thread', 'sim_tests', { AUROCHS_MODEL_OPS: '250000' }),
   fuzz: fuzzers,
+  csi: csiSanity,
   integration: () => mocha('dist/test/integration/**/*.test.js'),
   e2e: endToEnd,
 };
