@@ -66,7 +66,7 @@ const PRIVATE_CHARS_MIN = 9;
 export function withoutPrivate(text: string, request: object): string {
   return privateTexts(request)
     .sort((a, b) => b.length - a.length)
-    .reduce((rest, each) => rest.replace(wholeWord(each), '…'), text);
+    .reduce((rest, each) => rest.replaceAll(patternOf(each), '…'), text);
 }
 
 function privateTexts(request: object): string[] {
@@ -95,8 +95,9 @@ function mountFlagsIn(request: WithCapabilities): string[] {
   );
 }
 
-/** Where it is not the middle of another word: a flag "ro" is not in "broken". */
-function wholeWord(text: string): RegExp {
+/** A short one only where it is not the middle of another word: a flag "ro" is not in "broken". */
+function patternOf(text: string): RegExp | string {
+  if (text.length >= PRIVATE_CHARS_MIN) return text;
   const escaped = text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
   return new RegExp(`(?<![\\p{L}\\p{N}])${escaped}(?![\\p{L}\\p{N}])`, 'gu');
 }

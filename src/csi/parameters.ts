@@ -57,7 +57,7 @@ const MKFS: Pick<Parameter, 'expected' | 'parse'> = {
   parse: (value) => {
     const words = mkfsArguments(value);
     const text = words.join(' ');
-    const usable = words.every((word) => /^[\w.,=:+/-]+$/.test(word));
+    const usable = words.every((word) => /^[\w.,=:+/^-]+$/.test(word));
     const bounded =
       words.length <= CSI_MKFS_ARGUMENTS_MAX && text.length <= CSI_MKFS_PARAMS_CHARS_MAX;
     return usable && bounded && (text === '' || text.startsWith('-')) ? text : null;

@@ -22,7 +22,7 @@ export class Interposer {
           this.asked.push([method, ...args]);
           const ask = (): Promise<never> => original.apply(target, args);
           const instead = this.#instead.get(method);
-          return instead === undefined ? ask() : instead(ask as never, ...(args as never));
+          return instead === undefined ? ask() : instead(ask, ...(args as never));
         };
       },
     });
@@ -30,7 +30,7 @@ export class Interposer {
 
   /** From now on; the last one counts. */
   on<M extends Method>(method: M, instead: Instead<M>): void {
-    this.#instead.set(method, instead as unknown as Instead<Method>);
+    this.#instead.set(method, instead);
   }
 
   off(method: Method): void {
