@@ -1,7 +1,6 @@
 /** A CO as the driver sees it: calls over the driver's socket. */
 import { promisify } from 'node:util';
-import type {
-  Client} from '@grpc/grpc-js';
+import type { Client } from '@grpc/grpc-js';
 import {
   credentials,
   makeClientConstructor,
@@ -49,7 +48,7 @@ export class CsiClient {
 
   /** Rejects with a ServiceError, which has a code. */
   // The answer is what a test asserts on; a wrong shape fails the assertion.
-   
+
   call<M extends keyof AllCalls>(
     method: M,
     request: Loose<Requests[M]>,

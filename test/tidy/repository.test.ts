@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { ERROR_CODES } from '../../src/core/errors.js';
 import { read, root, trackedFiles } from '../support/repository.js';
+import { Scratch } from '../support/scratch.js';
 
 const FILE_LINES_MAX = 600;
 /** Files that may be longer, with the reason. */
@@ -44,6 +45,16 @@ describe('the repository', function () {
     const nativeNames = [...native.matchAll(/return "([A-Z_]+)";/g)].map((match) => match[1] ?? '');
     for (const name of nativeNames.filter((name) => name !== 'OK')) {
       assert((ERROR_CODES as readonly string[]).includes(name), `src/core/errors.ts lacks ${name}`);
+    }
+  });
+
+  it('has what is generated from csi.proto as the generator writes it', () => {
+    const scratch = new Scratch();
+    try {
+      expectQuiet(process.execPath, ['scripts/generate-csi.mjs', scratch.path]);
+      expectQuiet('diff', ['-r', scratch.path, 'src/csi/gen']);
+    } finally {
+      scratch.remove();
     }
   });
 
