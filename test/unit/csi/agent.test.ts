@@ -96,13 +96,12 @@ describe('csi: over the agent’s API', function () {
 
   it('waits for a copy by being asked again', async () => {
     await create('v');
-    let finish = (): void => undefined;
-    agent.plane.engine.copyGate = new Promise((resolve) => (finish = resolve));
+    const copying = holdCopies();
     await assert.rejects(clone('w', 'v'), withCode('ABORTED', /% copied/));
     await assert.rejects(clone('w', 'v'), withCode('ABORTED', /% copied/));
     const source = rig.client.call('DeleteVolume', { volumeId: 'v' });
     await assert.rejects(source, withCode('FAILED_PRECONDITION'));
-    finish();
+    copying.end();
     const { volume } = await untilDone(() => clone('w', 'v'));
     assert.equal(volume.contentSource.volume.volumeId, 'v');
     await untilDone(() => rig.client.call('DeleteVolume', { volumeId: 'v' }));
@@ -111,23 +110,21 @@ describe('csi: over the agent’s API', function () {
 
   it('takes away a copy that failed later, says why, and makes it anew', async () => {
     await create('v');
-    let finish = (): void => undefined;
-    agent.plane.engine.copyGate = new Promise((resolve) => (finish = resolve));
+    const copying = holdCopies();
     await assert.rejects(clone('w', 'v'), withCode('ABORTED'));
-    const full = new AurochsError('NO_SPACE', 'the disk is full');
-    agent.plane.engine.failing.set('copied', full);
-    finish();
+    copying.fail(new AurochsError('NO_SPACE', 'the disk is full'));
     const failed = untilDone(() => clone('w', 'v'));
     await assert.rejects(failed, withCode('RESOURCE_EXHAUSTED', /full/));
-    agent.plane.engine.failing.clear();
     await untilDone(() => clone('w', 'v'));
   });
 
   it('deletes a copy that is under way', async () => {
     await create('v');
-    agent.plane.engine.copyGate = new Promise(() => undefined);
+    const copying = holdCopies();
     await assert.rejects(clone('w', 'v'), withCode('ABORTED'));
-    await rig.client.call('DeleteVolume', { volumeId: 'w' });
+    const removed = rig.client.call('DeleteVolume', { volumeId: 'w' });
+    copying.fail(new AurochsError('ABORTED', 'the copy was ended'));
+    await removed;
     assert.deepEqual(
       (await agent.client.volumes()).map(({ name }) => name),
       ['v'],
@@ -157,6 +154,24 @@ describe('csi: over the agent’s API', function () {
     const huge = create('huge', { capacityRange });
     await assert.rejects(huge, withCode('OUT_OF_RANGE'));
   });
+
+  /** The first copy waits until it is told how it ends. */
+  function holdCopies(): { end: () => void; fail: (error: AurochsError) => void } {
+    let end = (): void => undefined;
+    let fail = (_error: AurochsError): void => undefined;
+    const copied = new Promise<void>((resolve, reject) => {
+      end = resolve;
+      fail = reject;
+    });
+    const { engine } = agent.plane;
+    let isFirst = true;
+    engine.hook = (where, call) => {
+      if (where !== 'before' || !call.startsWith('copySnapshot ') || !isFirst) return undefined;
+      isFirst = false;
+      return copied;
+    };
+    return { end, fail };
+  }
 
   /** Asks again while the answer is one that passes, as a CO does. */
   async function untilDone<T>(call: () => Promise<T>): Promise<T> {

@@ -9,7 +9,7 @@ import { AurochsError, ERROR_CODES } from '../../../src/core/errors.js';
 import { GRPC_STATUS } from '../../../src/csi/grpc-status.js';
 import { Locks } from '../../../src/csi/locking.js';
 import { MetricsServer } from '../../../src/csi/metrics-server.js';
-import type { CsiClient} from '../../support/csi-client.js';
+import type { CsiClient } from '../../support/csi-client.js';
 import { withCode } from '../../support/csi-client.js';
 import { CsiRig, MOUNTED } from '../../support/csi-rig.js';
 import { ModelAgent } from '../../support/model-agent.js';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
-import type { AurochsError} from '../../../src/core/errors.js';
+import type { AurochsError } from '../../../src/core/errors.js';
 import { hasCode } from '../../../src/core/errors.js';
 import { isWithin, newSize, sizeRangeOf } from '../../../src/csi/requests.js';
 import {

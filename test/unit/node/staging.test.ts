@@ -46,6 +46,7 @@ describe('HostStaging', function () {
       targetPath: `/pods/${pod}/db`,
       kind: 'fileSystem',
       readOnly: false,
+      exclusive: false,
       mountOptions: [],
       ...changes,
     });
@@ -173,6 +174,17 @@ describe('HostStaging', function () {
       await staging.unstage('db', PATH);
     });
 
+    it('is bound for one user alone when that is asked for', async () => {
+      await stage();
+      await bind('a', { exclusive: true });
+      await bind('a', { exclusive: true });
+      const second = bind('b', { exclusive: true });
+      await refused(second, 'FAILED_PRECONDITION', /alone, and is at \/pods\/a\/db/);
+      await staging.unbind('db', '/pods/a/db');
+      await bind('b', { exclusive: true });
+      await bind('c');
+    });
+
     it('of a read-only staging is read-only, whatever is asked for', async () => {
       await stage();
       await staging.unstage('db', PATH);
@@ -254,6 +266,16 @@ describe('HostStaging', function () {
       assert.deepEqual([kind, totalBytes], ['block', BigInt(DEVICE_BYTES)]);
       await staging.unbind('db', '/pods/a/db');
       assert.equal(machine.exists('/pods/a/db'), false);
+    });
+
+    it('is bound for one user alone when that is asked for', async () => {
+      await stage({ kind: 'block' });
+      const alone = { kind: 'block', exclusive: true } as const;
+      await bind('a', alone);
+      await bind('a', alone);
+      await refused(bind('b', alone), 'FAILED_PRECONDITION', /alone/);
+      await staging.unbind('db', '/pods/a/db');
+      await bind('b', alone);
     });
 
     it('is read-only only where the device is', async () => {
