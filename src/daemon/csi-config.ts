@@ -64,6 +64,7 @@ export function resolveCsiConfig(options: CsiOptions, flags: CsiFlags): CsiConfi
 function unixPath(address: string): string | null {
   if (!address.startsWith('unix:')) return null;
   const path = address.slice('unix:'.length).replace(/^\/\/(?=\/)/, '');
+  if (path.startsWith('//')) return null; // "unix://host", which a URL would mean.
   const isUsable = isAbsolute(path) && Buffer.byteLength(path) <= CSI_SOCKET_PATH_CHARS_MAX;
   return isUsable ? path : null;
 }

@@ -158,7 +158,7 @@ describe('csi: over the agent’s API', function () {
   /** The first copy waits until it is told how it ends. */
   function holdCopies(): { end: () => void; fail: (error: AurochsError) => void } {
     let end = (): void => undefined;
-    let fail = (_error: AurochsError): void => undefined;
+    let fail: (error: AurochsError) => void = () => undefined;
     const copied = new Promise<void>((resolve, reject) => {
       end = resolve;
       fail = reject;

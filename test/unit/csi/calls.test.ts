@@ -14,6 +14,7 @@ import { withCode } from '../../support/csi-client.js';
 import { CsiRig, MOUNTED } from '../../support/csi-rig.js';
 import { ModelAgent } from '../../support/model-agent.js';
 import { Random } from '../../support/random.js';
+import { read } from '../../support/repository.js';
 
 describe('csi: calls', () => {
   let behind: ModelAgent;
@@ -137,6 +138,18 @@ describe('csi: calls', () => {
       assert.deepEqual(Object.keys(GRPC_STATUS).sort(), [...ERROR_CODES].sort());
       const never = [status.OK, status.UNKNOWN, status.UNIMPLEMENTED, status.CANCELLED];
       for (const code of Object.values(GRPC_STATUS)) assert.ok(!never.includes(code));
+    });
+
+    it('are in the documentation', () => {
+      const rows = read('docs/csi-support.md').split('\n');
+      for (const code of ERROR_CODES) {
+        const row = rows.find((line) => line.startsWith('|') && line.includes(`\`${code}\``)) ?? '';
+        const name = status[GRPC_STATUS[code]];
+        assert.ok(
+          row.includes(name) || (name === code && row.includes('the same')),
+          `${code}: ${row}`,
+        );
+      }
     });
 
     it('say ABORTED for what passes in a moment', async () => {
