@@ -8,7 +8,13 @@ import { condition, isThere, publishedNodes, volumeAnswer } from './answers.js';
 import type { ControllerCalls } from './calls.js';
 import { isVolumeName, volumeNameOf } from './names.js';
 import { pageOf, pageSize, startOf } from './paging.js';
-import { parseMutable, parseParameters, settingsOf, tagsOf } from './parameters.js';
+import {
+  firstDifference,
+  parseMutable,
+  parseParameters,
+  settingsOf,
+  tagsOf,
+} from './parameters.js';
 import {
   capabilitiesOf,
   capabilityOf,
@@ -103,11 +109,13 @@ const unpublish: Handler<'ControllerUnpublishVolume'> = async (agent, { volumeId
 const validate: Handler<'ValidateVolumeCapabilities'> = async (agent, request) => {
   required('volume_id', request.volumeId);
   if (request.volumeCapabilities.length === 0) capabilitiesOf([]);
-  await agent.volume(volumeNameOf(request.volumeId));
+  const { labels } = await agent.volume(volumeNameOf(request.volumeId));
   const { volumeContext, volumeCapabilities, parameters, mutableParameters } = request;
   try {
     checkFileSystems(capabilitiesOf(volumeCapabilities));
-    parseParameters(parameters);
+    const { settings } = parseParameters(parameters);
+    const other = Object.keys(parameters).length === 0 ? null : firstDifference(labels, settings);
+    if (other !== null) return { message: `the volume has another ${other}` };
     parseMutable(mutableParameters);
   } catch (error) {
     if (!hasCode(error, 'INVALID_ARGUMENT')) throw error;

@@ -303,7 +303,8 @@ describe('csi: volumes', () => {
       });
 
     it('confirms what the volume can do', async () => {
-      await create('v');
+      await create('v', { parameters: { fsType: 'xfs' } });
+      assert.equal((await validate({})).confirmed.volumeCapabilities.length, 1);
       const { confirmed } = await validate({ parameters: { fsType: 'xfs' } });
       assert.equal(confirmed.volumeCapabilities.length, 1);
       assert.deepEqual(confirmed.parameters, { fsType: 'xfs' });
@@ -312,10 +313,14 @@ describe('csi: volumes', () => {
     it('does not confirm what it cannot, and says why', async () => {
       await create('v');
       const modes = [{ ...BLOCK, accessMode: { mode: 'MULTI_NODE_MULTI_WRITER' } }];
-      for (const more of [{ volumeCapabilities: modes }, { parameters: { colour: 'blue' } }]) {
+      for (const more of [
+        { volumeCapabilities: modes },
+        { parameters: { colour: 'blue' } },
+        { parameters: { fsType: 'xfs' } },
+      ]) {
         const { confirmed, message } = await validate(more);
         assert.equal(confirmed, null);
-        assert.match(message as string, /MULTI_NODE_MULTI_WRITER|colour/);
+        assert.match(message as string, /MULTI_NODE_MULTI_WRITER|colour|another fsType/);
       }
     });
 
