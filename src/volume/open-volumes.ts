@@ -328,8 +328,6 @@ export class OpenVolumes {
         });
         return;
       }
-      case 'copyProgress':
-        return; // Nobody asks for copies yet.
       case 'mergeDone': {
         const volume = this.#nameOf(event.volumeId);
         if (volume === null) return;
