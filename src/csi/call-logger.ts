@@ -59,6 +59,8 @@ const PRIVATE_FIELDS = [
   'parameters',
   'mutableParameters',
 ] as const;
+/** Names that the sidecars of Kubernetes add: the volume's own is one of them, and an error has to say it. */
+const KUBERNETES_NAMES = 'csi.storage.k8s.io/';
 /** Shorter ones are words like "true" and "ext4", which tell nothing and are in many messages. */
 const PRIVATE_CHARS_MIN = 9;
 
@@ -70,17 +72,18 @@ export function withoutPrivate(text: string, request: object): string {
 }
 
 function privateTexts(request: object): string[] {
-  const secrets = [...SECRET_FIELDS].flatMap((field) => valuesOf(request, field));
-  const others = PRIVATE_FIELDS.flatMap((field) => valuesOf(request, field)).filter(
-    (value) => value.length >= PRIVATE_CHARS_MIN,
+  const secrets = [...SECRET_FIELDS].flatMap((field) => entriesOf(request, field));
+  const others = PRIVATE_FIELDS.flatMap((field) => entriesOf(request, field)).filter(
+    ([key, value]) => !key.startsWith(KUBERNETES_NAMES) && value.length >= PRIVATE_CHARS_MIN,
   );
-  return [...secrets, ...mountFlagsIn(request), ...others].filter((text) => text !== '');
+  const values = [...secrets, ...others].map(([, value]) => value);
+  return [...values, ...mountFlagsIn(request)].filter((text) => text !== '');
 }
 
-function valuesOf(request: object, field: string): string[] {
+function entriesOf(request: object, field: string): [string, string][] {
   const map = (request as Record<string, unknown>)[field];
   return typeof map === 'object' && map !== null
-    ? Object.values(map as Record<string, string>)
+    ? Object.entries(map as Record<string, string>)
     : [];
 }
 

@@ -229,6 +229,15 @@ describe('csi: calls', () => {
       );
     }).timeout(20_000);
 
+    it('say the name of a volume also when Kubernetes repeats it among the parameters', async () => {
+      const name = 'pvc-4a6f0d52-0d0b-4c53';
+      await behind.createVolume({ name, size: '1GiB' });
+      const parameters = { 'csi.storage.k8s.io/pv/name': name };
+      const request = { name, volumeCapabilities: [MOUNTED], parameters };
+      const call = rig.client.call('CreateVolume', request);
+      await assert.rejects(call, withCode('ALREADY_EXISTS', new RegExp(name)));
+    });
+
     it('never hold the values of parameters that are refused', async () => {
       for (const key of ['fsType', 'mkfsParams', 'diskSelector', 'encrypted', 'nonsense']) {
         const parameters = { [key]: 'open sesame!' };
