@@ -1,10 +1,14 @@
 /** Formats volumes: mkfs (or cryptsetup) on an image beside, then the image onto the device. */
+import { fileURLToPath } from 'node:url';
+
 import { AurochsError } from '../core/errors.js';
-import { type Contents, describe, probe } from './contents.js';
-import { HostDeviceFile } from './device-file.js';
-import { eraseUnfinished, writeImage } from './formatter.js';
+import { FORMAT_TIMEOUT_MS } from '../core/limits.js';
+import { CommandError } from './command.js';
+import { type FormatTask, parseError } from './format-task.js';
 import type { Host } from './host-namespaces.js';
 import { SparseImage } from './sparse-image.js';
+
+const PROGRAM = fileURLToPath(new URL('./format-main.js', import.meta.url));
 
 export interface FormatTarget {
   volume: string;
@@ -26,53 +30,36 @@ export class VolumeFormatter {
     const image = await SparseImage.create(this.imageDirectory, Number(target.sizeBytes));
     try {
       await make(image.path);
-      const runs = await image.runs(this.host);
-      await this.#hold(target, async (device, contents) => {
-        if (contents.kind !== 'blank' && contents.kind !== 'unfinished') {
-          throw holdsData(target, contents);
-        }
-        const { sizeBytes } = image;
-        const source = { sizeBytes, runs, read: image.read.bind(image) };
-        await writeImage(device, source, target.volumeId, contents.kind === 'unfinished');
-      });
+      await this.#run(target, image.path);
     } finally {
       await image.close();
     }
   }
 
   /** Makes the device blank if a format of this volume has been left on it, and touches nothing else. */
-  async clearUnfinished(target: FormatTarget): Promise<void> {
-    await this.#hold(target, async (device, contents) => {
-      if (contents.kind === 'unfinished') await eraseUnfinished(device);
-    });
+  async clearUnfinished(target: Omit<FormatTarget, 'sizeBytes'>): Promise<void> {
+    await this.#run(target, null);
   }
 
-  /** What is there may have changed before it was held. */
-  async #hold(
-    { volume, volumeId, path }: FormatTarget,
-    work: (device: HostDeviceFile, contents: Contents) => Promise<void>,
+  async #run(
+    { volume, volumeId, path }: Omit<FormatTarget, 'sizeBytes'>,
+    image: string | null,
   ): Promise<void> {
-    const device = await HostDeviceFile.open(this.host, volume, path);
+    const task: FormatTask = { volume, volumeId, device: path, image, view: this.host.view };
     try {
-      await work(device, await probe(this.host, path, volumeId));
+      const options = { timeoutMs: FORMAT_TIMEOUT_MS };
+      await this.host.runHere(process.execPath, [PROGRAM, JSON.stringify(task)], options);
     } catch (error) {
-      if (error instanceof AurochsError) throw error;
-      throw new AurochsError(
-        'IO',
-        `volume ${volume}: formatting ${path} failed: ${(error as Error).message}`,
-        'Is its disk full (aurochs disk ls)? See the end of dmesg; repeating begins anew.',
-        { cause: error },
+      if (!(error instanceof CommandError)) throw error;
+      throw (
+        parseError(error.stdout) ??
+        new AurochsError(
+          'IO',
+          `volume ${volume}: formatting ${path} was cut off: ${error.reason}`,
+          'See the end of dmesg; repeating begins anew.',
+          { cause: error },
+        )
       );
-    } finally {
-      await device.close();
     }
   }
-}
-
-function holdsData({ volume }: FormatTarget, contents: Contents): AurochsError {
-  return new AurochsError(
-    'FAILED_PRECONDITION',
-    `volume ${volume} has become ${describe(contents)} while it was to be formatted`,
-    'Nothing has been changed. Somebody else uses it.',
-  );
 }

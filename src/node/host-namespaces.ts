@@ -31,7 +31,7 @@ const ENTERED_VIEW: HostView = { root: '/proc/1/root', process: '1', enter: true
 export class Host implements CommandRunner {
   constructor(
     private readonly runner: CommandRunner,
-    private readonly view: HostView = OWN_VIEW,
+    readonly view: HostView = OWN_VIEW,
   ) {}
 
   /** Where the agent opens a file of the host. */
@@ -51,6 +51,15 @@ export class Host implements CommandRunner {
   /** The command line that runs a program of the host among the host's mounts. */
   commandLine(program: string, args: readonly string[]): [program: string, args: string[]] {
     return this.view.enter ? ['nsenter', [...NSENTER, program, ...args]] : [program, [...args]];
+  }
+
+  /** Runs a program of the agent's own, where the agent is. */
+  runHere(
+    program: string,
+    args: readonly string[],
+    options?: CommandOptions,
+  ): Promise<CommandResult> {
+    return this.runner.run(program, args, options);
   }
 
   async run(

@@ -42,6 +42,12 @@ export class SparseImage {
     }
   }
 
+  /** One that another process has made. */
+  static async open(path: string): Promise<SparseImage> {
+    const handle = await open(path, 'r');
+    return new SparseImage(handle, (await handle.stat()).size);
+  }
+
   /** As programs see it. */
   get path(): string {
     return `/proc/${process.pid}/fd/${this.handle.fd}`;

@@ -236,8 +236,7 @@ export class HostStaging implements NodeStaging {
       refuseOtherEncryption(volume, true, false);
     }
     if (contents.kind === 'unfinished' && !isReadOnly) {
-      const sizeBytes = (await this.#blocks.sizeBytes(device.name)) ?? 0n;
-      await this.#formatter.clearUnfinished({ volume, volumeId, path: device.path, sizeBytes });
+      await this.#formatter.clearUnfinished({ volume, volumeId, path: device.path });
     }
     return device;
   }

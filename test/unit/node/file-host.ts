@@ -10,8 +10,9 @@ import {
   type CommandResult,
   SystemCommandRunner,
 } from '../../../src/node/command.js';
+import { type FormatTask, performTask, printedError } from '../../../src/node/format-task.js';
 import type { NodeDevices } from '../../../src/volume/ports.js';
-import { ScriptedHost } from './scripted-host.js';
+import { failure, ScriptedHost } from './scripted-host.js';
 
 export const DEVICE = '/dev/aurochs/db';
 export const DEVICE_BYTES = 40 * 1024 * 1024;
@@ -58,14 +59,25 @@ export class FileHost extends ScriptedHost {
     options?: CommandOptions,
   ): Promise<CommandResult> {
     this.calls.push([program, ...args]);
-    const failure = this.failing.get(program);
-    if (failure !== undefined) throw failure;
+    const failing = this.failing.get(program);
+    if (failing !== undefined) throw failing;
+    if (program === process.execPath) return this.#format(args);
     if (program === 'mount') this.#mount(args);
     else if (program === 'umount') this.#unmount(args.at(-1) ?? '');
     else if (program === 'cryptsetup') return this.#cryptsetup(args, options);
     else if (program === 'fstrim') return said('/srv/db: 4 KiB (4096 bytes) trimmed\n');
     else if (program !== 'resize2fs') return this.#really(program, args, options);
     return said('');
+  }
+
+  /** In this process, whose paths are those of the scratch directory. */
+  async #format(args: readonly string[]): Promise<CommandResult> {
+    try {
+      await performTask(this.host, JSON.parse(args[1] ?? '') as FormatTask);
+      return said('');
+    } catch (error) {
+      throw failure('node', args, 1, '', printedError(error));
+    }
   }
 
   /** A line of the mount table. */
