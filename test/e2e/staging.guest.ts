@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import type { VolumeStageBody } from '../../src/api/types.js';
-import type { ErrorCode } from '../../src/core/errors.js';
+import { type ErrorCode, hasCode } from '../../src/core/errors.js';
 import { attempt, run } from '../support/programs.js';
 import { root } from '../support/repository.js';
 import { eventually, startInitiators } from './support/devices.js';
@@ -258,7 +258,12 @@ describe('staging', function () {
           return device !== null && state === 'attached' ? true : undefined;
         });
       }
-      await stage(name, wanted);
+      await eventually('what the last one has begun has come to its end', () =>
+        stage(name, wanted).catch((error: unknown) => {
+          if (!hasCode(error, 'BUSY')) throw error;
+          return undefined;
+        }),
+      );
       writeFileSync(`${staging(name)}/file`, MARKER);
       await unstage(name);
       await stage(name, wanted);
