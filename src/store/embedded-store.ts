@@ -1,7 +1,7 @@
 /**
  * The store of a single node: one SQLite file in the agent's data directory.
  *
- * A write is one transaction with its fsync (WAL, synchronous=FULL), so what resolved is durable, also
+ * Writes are a transaction with its fsync (WAL, synchronous=FULL), so what resolved is durable, also
  * across a power cut. Calls are synchronous inside; the data path does not run on this thread.
  * The agent holds the lock of the data directory, so there is one writer.
  */
@@ -11,7 +11,7 @@ import { STORE_BUSY_TIMEOUT_MS } from '../core/limits.js';
 import { decodeResource, encodeResourceText } from '../volume/codec.js';
 import type { Kind, Kinds, Revision, Store, StoreEvent, Stored, Watch } from '../volume/ports.js';
 import { migrate } from './schema.js';
-import { WatchHub } from './watch-hub.js';
+import { type Change, WatchHub } from './watch-hub.js';
 
 interface Row {
   key: string;
@@ -19,14 +19,29 @@ interface Row {
   value: string;
 }
 
+/** What a write has done, once it is committed. */
+interface Applied<T> {
+  result: T;
+  change: Change;
+}
+
+/** A write that waits for the commit of its turn. */
+interface WaitingWrite {
+  /** Within the transaction; what it returns is called after the commit. */
+  apply: () => () => void;
+  reject: (error: unknown) => void;
+}
+
 export class EmbeddedStore implements Store {
   readonly #db: Database.Database;
   readonly #hub: WatchHub;
   readonly #select;
   readonly #selectAll;
+  readonly #countAll;
   readonly #upsert;
   readonly #remove;
   readonly #nextRevision;
+  readonly #waiting: WaitingWrite[] = [];
 
   private constructor(
     readonly path: string,
@@ -39,6 +54,9 @@ export class EmbeddedStore implements Store {
     this.#selectAll = db.prepare<[string], Row>(
       'SELECT key, revision, value FROM resource WHERE kind = ? ORDER BY key',
     );
+    this.#countAll = db
+      .prepare<[string], number>('SELECT count(*) FROM resource WHERE kind = ?')
+      .pluck();
     this.#upsert = db.prepare<[string, string, number, string]>(
       'INSERT OR REPLACE INTO resource (kind, key, revision, value) VALUES (?, ?, ?, ?)',
     );
@@ -73,6 +91,10 @@ export class EmbeddedStore implements Store {
     });
   }
 
+  async count(kind: Kind): Promise<number> {
+    return this.#run(() => this.#countAll.get(kind) ?? 0);
+  }
+
   async list<K extends Kind>(kind: K): Promise<{ items: Stored<K>[]; revision: Revision }> {
     return this.#run(() => {
       const read = this.#db.transaction(() => ({
@@ -87,52 +109,36 @@ export class EmbeddedStore implements Store {
     });
   }
 
-  async create<K extends Kind>(kind: K, key: string, value: Kinds[K]): Promise<Stored<K>> {
-    return this.#run(() => {
-      const row = this.#write(kind, key, value, (current) => {
-        if (current === undefined) return;
-        throw new AurochsError(
-          'ALREADY_EXISTS',
-          `there is a ${kind} ${JSON.stringify(key)} already`,
-        );
-      });
-      return this.#decode(kind, row);
+  create<K extends Kind>(kind: K, key: string, value: Kinds[K]): Promise<Stored<K>> {
+    return this.#put(kind, key, value, (current) => {
+      if (current === undefined) return;
+      throw new AurochsError('ALREADY_EXISTS', `there is a ${kind} ${JSON.stringify(key)} already`);
     });
   }
 
-  async update<K extends Kind>(
+  update<K extends Kind>(
     kind: K,
     key: string,
     value: Kinds[K],
     revision: Revision,
   ): Promise<Stored<K>> {
-    return this.#run(() => {
-      const row = this.#write(kind, key, value, (current) =>
-        requireRevision(kind, key, current, revision),
-      );
-      return this.#decode(kind, row);
+    return this.#put(kind, key, value, (current) => {
+      requireRevision(kind, key, current, revision);
     });
   }
 
   async delete(kind: Kind, key: string, revision: Revision): Promise<void> {
-    this.#run(() => {
-      const erase = this.#db.transaction(() => {
-        const current = requireRevision(kind, key, this.#select.get(kind, key), revision);
-        this.#remove.run(kind, key);
-        return { last: current.value, revision: this.#takeRevision() };
-      });
-      const erased = erase.immediate();
-      this.#hub.publish({
-        kind,
+    await this.#write(() => {
+      const current = requireRevision(kind, key, this.#select.get(kind, key), revision);
+      this.#remove.run(kind, key);
+      const erased = this.#takeRevision();
+      const event = () => ({
+        type: 'deleted',
         key,
-        revision: erased.revision,
-        event: () => ({
-          type: 'deleted',
-          key,
-          revision: String(erased.revision),
-          last: decodeResource(kind, JSON.parse(erased.last)),
-        }),
+        revision: String(erased),
+        last: decodeResource(kind, JSON.parse(current.value)),
       });
+      return { result: undefined, change: { kind, key, revision: erased, event } };
     });
   }
 
@@ -152,31 +158,73 @@ export class EmbeddedStore implements Store {
   }
 
   async close(): Promise<void> {
+    if (this.#db.open) this.#commit();
     this.#hub.close();
     this.#db.close();
   }
 
-  #write<K extends Kind>(
+  #put<K extends Kind>(
     kind: K,
     key: string,
     value: Kinds[K],
     check: (current: Row | undefined) => void,
-  ): Row {
+  ): Promise<Stored<K>> {
     const text = encodeResourceText<K>(value);
-    const write = this.#db.transaction(() => {
+    return this.#write(() => {
       check(this.#select.get(kind, key));
-      const revision = this.#takeRevision();
-      this.#upsert.run(kind, key, revision, text);
-      return { key, revision, value: text };
+      const row = { key, revision: this.#takeRevision(), value: text };
+      this.#upsert.run(kind, key, row.revision, text);
+      const event = () => ({ type: 'put', item: this.#decode(kind, row) });
+      const change = { kind, key, revision: row.revision, event };
+      return { result: this.#decode(kind, row), change };
     });
-    const row = write.immediate();
-    this.#hub.publish({
-      kind,
-      key,
-      revision: row.revision,
-      event: () => ({ type: 'put', item: this.#decode(kind, row) }),
+  }
+
+  /**
+   * Resolves when it is durable. The writes of one turn of the event loop share a transaction: a sync of the disk
+   * holds up everything else, and a hundred volumes that change at once would wait for hundreds of them.
+   */
+  #write<T>(apply: () => Applied<T>): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      if (this.#waiting.length === 0) setImmediate(() => this.#commit());
+      this.#waiting.push({
+        apply: () => {
+          const { result, change } = apply();
+          return () => {
+            this.#hub.publish(change);
+            resolve(result);
+          };
+        },
+        reject,
+      });
     });
-    return row;
+  }
+
+  /** A write that is refused changes nothing and leaves the others alone; an error of SQLite ends them all. */
+  #commit(): void {
+    const writes = this.#waiting.splice(0);
+    if (writes.length === 0) return;
+    const settle: (() => void)[] = [];
+    try {
+      this.#run(() =>
+        this.#db
+          .transaction(() => {
+            for (const { apply, reject } of writes) {
+              try {
+                settle.push(apply());
+              } catch (error) {
+                if (!(error instanceof AurochsError)) throw error;
+                settle.push(() => reject(error));
+              }
+            }
+          })
+          .immediate(),
+      );
+    } catch (error) {
+      for (const { reject } of writes) reject(error);
+      return;
+    }
+    for (const each of settle) each();
   }
 
   #takeRevision(): number {

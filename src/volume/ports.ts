@@ -208,6 +208,8 @@ export interface Watch {
  */
 export interface Store {
   get<K extends Kind>(kind: K, key: string): Promise<Stored<K> | null>;
+  /** How many items of a kind there are, without reading them. */
+  count(kind: Kind): Promise<number>;
   /** All items of a kind by key, and the revision to watch from. */
   list<K extends Kind>(kind: K): Promise<{ items: Stored<K>[]; revision: Revision }>;
   /** ALREADY_EXISTS when the key is taken. */

@@ -76,15 +76,15 @@ export class VolumeCreation {
   }
 
   async #refuseIfTaken(name: string): Promise<void> {
-    const { items } = await this.deps.store.list('volume');
-    if (items.some(({ key }) => key === name)) {
+    const { store } = this.deps;
+    if ((await store.get('volume', name)) !== null) {
       throw new AurochsError(
         'ALREADY_EXISTS',
         `there is a volume ${JSON.stringify(name)} already`,
         'Choose another name.',
       );
     }
-    if (items.length >= VOLUMES_MAX) {
+    if ((await store.count('volume')) >= VOLUMES_MAX) {
       throw new AurochsError('LIMIT_EXCEEDED', `there are ${VOLUMES_MAX} volumes already`);
     }
   }

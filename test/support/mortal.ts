@@ -38,6 +38,7 @@ export class Mortal {
     };
     return {
       get: (kind, key) => store.get(kind, key),
+      count: (kind) => store.count(kind),
       list: (kind) => store.list(kind),
       create: (kind, key, value) => around(`create ${key}`, () => store.create(kind, key, value)),
       update: <K extends Kind>(kind: K, key: string, value: Kinds[K], revision: string) =>

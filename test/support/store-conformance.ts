@@ -186,6 +186,33 @@ export function describeStore(adapter: string, make: () => Promise<Store>): void
       await rejectsWith('CONFLICT', store.update('volume', 'db', again.value, first.revision));
     });
 
+    it('lets each of many writes at once have its own outcome', async () => {
+      const taken = await store.create('volume', 'taken', sampleVolume('taken'));
+      const results = await Promise.allSettled([
+        store.create('volume', 'a', sampleVolume('a')),
+        store.create('volume', 'taken', sampleVolume('taken')),
+        store.update('volume', 'taken', { ...taken.value, epoch: 1n }, taken.revision),
+        store.delete('volume', 'missing', taken.revision),
+        store.create('volume', 'b', sampleVolume('b')),
+      ]);
+      assert.deepEqual(
+        results.map(({ status }) => status),
+        ['fulfilled', 'rejected', 'fulfilled', 'rejected', 'fulfilled'],
+      );
+      assert.equal((await store.get('volume', 'taken'))?.value.epoch, 1n);
+      assert.deepEqual(
+        (await store.list('volume')).items.map((item) => item.key),
+        ['a', 'b', 'taken'],
+      );
+    });
+
+    it('counts the items of a kind', async () => {
+      assert.equal(await store.count('volume'), 0);
+      for (const name of ['a', 'b']) await store.create('volume', name, sampleVolume(name));
+      await store.create('node', 'a', sampleNode('a'));
+      assert.equal(await store.count('volume'), 2);
+    });
+
     it('lists by key', async () => {
       for (const name of ['b', 'a', 'c']) await store.create('volume', name, sampleVolume(name));
       assert.deepEqual(

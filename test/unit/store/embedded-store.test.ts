@@ -71,6 +71,33 @@ describe('the embedded store on a file', () => {
     await second.close();
   });
 
+  it('writes what was asked for before it is closed', async () => {
+    const first = EmbeddedStore.open(path);
+    const written = first.create('volume', 'db', sampleVolume('db'));
+    await first.close();
+    await written;
+    const second = EmbeddedStore.open(path);
+    assert.equal(await second.count('volume'), 1);
+    await second.close();
+  });
+
+  it('lets no write of a turn through when the transaction that they share fails', async () => {
+    const store = EmbeddedStore.open(path);
+    const other = new Database(path);
+    other.exec(
+      `CREATE TRIGGER full BEFORE INSERT ON resource WHEN NEW.key = 'bad'
+       BEGIN SELECT RAISE(ABORT, 'made to fail'); END`,
+    );
+    other.close();
+    const writes = ['good', 'bad', 'fine'].map((name) =>
+      store.create('volume', name, sampleVolume(name)),
+    );
+    for (const write of writes) await assert.rejects(write, /made to fail/);
+    assert.deepEqual((await store.list('volume')).items, []);
+    await store.create('volume', 'good', sampleVolume('good'));
+    await store.close();
+  });
+
   it('has what was acknowledged to a process that was killed', () => {
     const module = new URL('../../../src/store/embedded-store.js', import.meta.url).href;
     const support = new URL('../../support/store-conformance.js', import.meta.url).href;
