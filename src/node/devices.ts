@@ -29,6 +29,9 @@ import { pollUntilTrue } from './poll.js';
 
 const WORD: Record<Frontend, string> = { iscsi: 'iSCSI', nbd: 'NBD' };
 
+/** There while systemd/release-devices takes the devices away, and until they may be made again. */
+const RELEASED_FILE = '/run/aurochs/devices-released';
+
 interface FoundDevice {
   frontend: Frontend;
   /** "sda" */
@@ -84,6 +87,7 @@ export class HostDevices implements NodeDevices {
           'Detach it first, or attach over the same frontend.',
         );
       }
+      if (found === null) await this.#refuseWhileReleased(volume);
       const kind = this.#kinds[from.frontend];
       const { name, created } = await kind.attach(request);
       try {
@@ -189,6 +193,16 @@ export class HostDevices implements NodeDevices {
       };
     }
     return this.#kinds[frontend].obstacle();
+  }
+
+  /** A device made anew at shutdown would outlive the agent, and the kernel would wait for it before the power goes. */
+  async #refuseWhileReleased(volume: string): Promise<void> {
+    if (!(await this.#blocks.sysfs.exists(RELEASED_FILE))) return;
+    throw new AurochsError(
+      'UNAVAILABLE',
+      `volume ${volume}: no device is made, as the devices of this machine have been released (shutdown)`,
+      'If the machine stays up: systemctl start aurochs-devices.service',
+    );
   }
 
   async #refuseInUse(volume: string, name: string): Promise<void> {

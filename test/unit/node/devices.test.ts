@@ -50,6 +50,16 @@ describe('HostDevices', () => {
       assert.deepEqual(await devices.find('db'), attached);
     });
 
+    it('makes no device once those of the machine have been released, but finds one that is left', async () => {
+      machine.write('/run/aurochs/devices-released', '');
+      await refused(devices.attach(request('iscsi')), 'UNAVAILABLE', /have been released/);
+      assert.equal(called('--login'), 0);
+      machine.remove('/run/aurochs/devices-released');
+      await devices.attach(request('iscsi'));
+      machine.write('/run/aurochs/devices-released', '');
+      assert.equal((await devices.attach(request('iscsi'))).kernelPath, '/dev/sda');
+    });
+
     it('shows no secret on any command line', async () => {
       await devices.attach(request('iscsi', { chap: CHAP }));
       assert.ok(machine.calls.length > 0);
