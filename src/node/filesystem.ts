@@ -75,14 +75,20 @@ export async function checkFileSystem(
   }
 }
 
-/** After a failed mount: is xfs damaged? Only looks. */
+/**
+ * What a log that is yet to be replayed makes xfs_repair say. Then it says nothing about damage: everything that is only
+ * in the log looks like an error to it, and its way out, throwing the log away, loses data.
+ */
+const XFS_LOG_DIRTY = /valuable metadata\s+changes in a log/;
+
+/** After a failed mount: is xfs known to be damaged? Only looks. */
 export async function xfsIsDamaged(host: Host, device: string): Promise<boolean> {
   try {
     await runTool(host, 'xfs_repair', ['-n', device], { timeoutMs: CHECK_TIMEOUT_MS });
     return false;
   } catch (error) {
     if (!(error instanceof CommandError)) throw error;
-    return error.exitCode === 1;
+    return error.exitCode === 1 && !XFS_LOG_DIRTY.test(error.stdout + error.stderr);
   }
 }
 

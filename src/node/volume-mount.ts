@@ -31,6 +31,12 @@ export interface WantedFileSystem {
   options: readonly string[];
 }
 
+/**
+ * A clone has the UUID of its source, and the kernel mounts only one xfs of a UUID at a time. Which device it is we know
+ * better, from its serial number. ext4 does not ask.
+ */
+const ALWAYS: Readonly<Record<FileSystemType, readonly string[]>> = { ext4: [], xfs: ['nouuid'] };
+
 export class VolumeMount {
   constructor(
     private readonly host: Host,
@@ -100,7 +106,8 @@ export class VolumeMount {
   async mount(device: Device, mountPoint: string, wanted: WantedFileSystem): Promise<void> {
     const { volume, fileSystem, readOnly } = wanted;
     // systemd unmounts what has _netdev before it stops the agent, and everything else after.
-    const options = [readOnly ? 'ro' : 'rw', '_netdev', ...wanted.options];
+    const always = [readOnly ? 'ro' : 'rw', '_netdev', ...ALWAYS[fileSystem]];
+    const options = [...always, ...wanted.options];
     try {
       const where = ['--', device.path, mountPoint];
       await this.host.run('mount', ['-t', fileSystem, '-o', options.join(','), ...where]);
