@@ -20,6 +20,7 @@ import { refusalToExport, type ListenAddresses } from '../volume/exports.js';
 import { GroupService } from '../volume/group-service.js';
 import { MountService } from '../volume/mount-service.js';
 import { NodeService } from '../volume/node-service.js';
+import { NodeUse } from '../volume/node-use.js';
 import { OpenVolumes } from '../volume/open-volumes.js';
 import type { Store } from '../volume/ports.js';
 import { PublicationService } from '../volume/publication-service.js';
@@ -184,17 +185,18 @@ async function startServices(parts: ServiceParts): Promise<Services> {
   const base = { store, engine, directories, nodeId, clock, log };
   const disks = new DiskService(base);
   await addDefaultDisk(disks, config);
+  const use = new NodeUse({ store, open });
   const copies = new VolumeCopies({ ...base, open, devices, events });
   lifecycle.started('copies', () => copies.stop());
-  const volumes = new VolumeService({ ...base, open, copies, devices, disks, listen });
+  const volumes = new VolumeService({ ...base, open, use, copies, devices, disks, listen });
   const nodes = new NodeService(store);
   const publications = new PublicationService({ store, volumes, nodes, log });
   const shared = { store, open, devices, events, clock, log };
   const snapshots = new SnapshotService(shared);
   const groups = new GroupService({ ...shared, snapshots });
   await groups.removeUnfinished();
-  const mounts = new MountService({ volumes, open, fileSystems: machine.fileSystems, log });
-  const staging = new StagingService({ volumes, open, devices, staging: machine.staging, log });
+  const mounts = new MountService({ volumes, use, fileSystems: machine.fileSystems, log });
+  const staging = new StagingService({ volumes, use, devices, staging: machine.staging, log });
 
   const reconciler = new VolumeReconciler({ ...base, open, copies, devices, listen });
   const controller = new VolumeController({ ...base, open, reconciler });
@@ -203,8 +205,8 @@ async function startServices(parts: ServiceParts): Promise<Services> {
   const diskReconciler = new DiskReconciler(base);
   lifecycle.started('disk reconciler', () => diskReconciler.stop());
   diskReconciler.start();
-  const use = { volumes, publications, mounts, staging, snapshots, groups, disks, nodes };
-  return { ...use, events, controller, open };
+  const useCases = { volumes, publications, mounts, staging, snapshots, groups, disks, nodes };
+  return { ...useCases, events, controller, open };
 }
 
 interface ApiParts extends Services {

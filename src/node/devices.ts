@@ -128,29 +128,12 @@ export class HostDevices implements NodeDevices {
     });
   }
 
-  grow(volume: string, sizeBytes: bigint): Promise<void> {
-    return this.#mutex.run(volume, async () => {
-      const { frontend, name } = await this.#needed(volume);
-      if ((await this.#blocks.sizeBytes(name)) !== sizeBytes) {
-        await this.#kinds[frontend].resize(volume, name, sizeBytes);
-      }
-      const seen = await pollUntilTrue(
-        DEVICE_APPEARS_DEADLINE_MS,
-        async () => (await this.#blocks.sizeBytes(name)) === sizeBytes,
-      );
-      if (!seen) {
-        throw new AurochsError(
-          'UNAVAILABLE',
-          `volume ${volume}: /dev/${name} still has ${await this.#blocks.sizeBytes(name)} bytes, not ${sizeBytes}`,
-          'See the end of dmesg; attaching again also makes the kernel look.',
-        );
-      }
-      for (const mount of await this.#blocks.mounts(name)) {
-        if (mount.readOnly) continue;
-        await growFileSystem(this.host, devicePath(volume), mount);
-        break; // Once is enough: the other mounts show the same file system.
-      }
-    });
+  async grow(volume: string, sizeBytes: bigint): Promise<void> {
+    const name = await this.#mutex.run(volume, () => this.#growDevice(volume, sizeBytes));
+    // Not within the mutex: it waits for the device, which may have to be attached again meanwhile.
+    const mount = (await this.#blocks.mounts(name)).find(({ readOnly }) => !readOnly);
+    // Once is enough: the other mounts show the same file system.
+    if (mount !== undefined) await growFileSystem(this.host, devicePath(volume), mount);
   }
 
   async freeze(volume: string): Promise<() => Promise<boolean>> {
@@ -160,6 +143,24 @@ export class HostDevices implements NodeDevices {
       this.host,
       volume,
       fileSystems.map(({ mountPoint }) => mountPoint),
+    );
+  }
+
+  /** Returns its kernel name. */
+  async #growDevice(volume: string, sizeBytes: bigint): Promise<string> {
+    const { frontend, name } = await this.#needed(volume);
+    if ((await this.#blocks.sizeBytes(name)) !== sizeBytes) {
+      await this.#kinds[frontend].resize(volume, name, sizeBytes);
+    }
+    const seen = await pollUntilTrue(
+      DEVICE_APPEARS_DEADLINE_MS,
+      async () => (await this.#blocks.sizeBytes(name)) === sizeBytes,
+    );
+    if (seen) return name;
+    throw new AurochsError(
+      'UNAVAILABLE',
+      `volume ${volume}: /dev/${name} still has ${await this.#blocks.sizeBytes(name)} bytes, not ${sizeBytes}`,
+      'See the end of dmesg; attaching again also makes the kernel look.',
     );
   }
 

@@ -1,6 +1,5 @@
 /** File systems on the volumes of this machine: format what is blank, check, mount, grow; unmount; trim. */
 import { AurochsError } from '../core/errors.js';
-import { KeyedMutex } from '../core/keyed-mutex.js';
 import type { MountRequest, NodeDevices, NodeFileSystems } from '../volume/ports.js';
 import { BlockDevices } from './block-devices.js';
 import { BlockStagings } from './block-stagings.js';
@@ -17,8 +16,6 @@ export class HostFileSystems implements NodeFileSystems {
   readonly #blocks: BlockDevices;
   readonly #mount: VolumeMount;
   readonly #stagings: BlockStagings;
-  /** By volume. */
-  readonly #mutex = new KeyedMutex();
 
   constructor(
     private readonly host: Host,
@@ -30,45 +27,41 @@ export class HostFileSystems implements NodeFileSystems {
     this.#stagings = new BlockStagings(host);
   }
 
-  mount(request: MountRequest): Promise<void> {
-    return this.#mutex.run(request.volume, async () => {
-      checkMountOptions(request.options, [request.fileSystem]);
-      const wanted = { ...request, formatOptions: [] };
-      const device = await this.#device(request.volume);
-      const staging = await this.#stagings.find(request.volume, request.volumeId);
-      if (staging !== null) {
-        throw stagedOtherwise(request.volume, `as a block device at ${staging.path}`);
-      }
-      const mountPoint = await resolveMountPoint(this.host, request.mountPoint);
-      const mounts = await this.#blocks.mounts(device.name);
-      if (await this.#mount.isMountedThere(wanted, mountPoint, mounts)) return;
+  async mount(request: MountRequest): Promise<void> {
+    checkMountOptions(request.options, [request.fileSystem]);
+    const wanted = { ...request, formatOptions: [] };
+    const device = await this.#device(request.volume);
+    const staging = await this.#stagings.find(request.volume, request.volumeId);
+    if (staging !== null) {
+      throw stagedOtherwise(request.volume, `as a block device at ${staging.path}`);
+    }
+    const mountPoint = await resolveMountPoint(this.host, request.mountPoint);
+    const mounts = await this.#blocks.mounts(device.name);
+    if (await this.#mount.isMountedThere(wanted, mountPoint, mounts)) return;
 
-      const created = await prepareMountPoint(this.host, mountPoint);
-      try {
-        if (mounts.length === 0) await this.#mount.prepare(device, wanted);
-        await this.#mount.mount(device, mountPoint, wanted);
-      } catch (error) {
-        if (created) await removeMountPoint(this.host, mountPoint);
-        throw error;
-      }
-      await this.#mount.fillDevice(device, mountPoint);
-    });
+    const created = await prepareMountPoint(this.host, mountPoint);
+    try {
+      if (mounts.length === 0) await this.#mount.prepare(device, wanted);
+      await this.#mount.mount(device, mountPoint, wanted);
+    } catch (error) {
+      if (created) await removeMountPoint(this.host, mountPoint);
+      throw error;
+    }
+    await this.#mount.fillDevice(device, mountPoint);
   }
 
-  unmount(volume: string, mountPoint?: string): Promise<void> {
-    return this.#mutex.run(volume, async () => {
-      const found = await this.devices.find(volume);
-      if (found === null) return;
-      const name = kernelName(found.kernelPath);
-      const only = mountPoint === undefined ? null : await resolveMountPoint(this.host, mountPoint);
-      const mounts = await this.#blocks.mounts(name);
-      // The last one first: it may lie within an earlier one.
-      for (const mount of mounts.reverse()) {
-        if (only === null || mount.mountPoint === only) {
-          await unmountPath(this.host, volume, mount);
-        }
+  async unmount(volume: string, mountPoint?: string): Promise<void> {
+    const found = await this.devices.find(volume);
+    if (found === null) return;
+    const name = kernelName(found.kernelPath);
+    const only = mountPoint === undefined ? null : await resolveMountPoint(this.host, mountPoint);
+    const mounts = await this.#blocks.mounts(name);
+    // The last one first: it may lie within an earlier one.
+    for (const mount of mounts.reverse()) {
+      if (only === null || mount.mountPoint === only) {
+        await unmountPath(this.host, volume, mount);
       }
-    });
+    }
   }
 
   async trim(volume: string): Promise<bigint> {

@@ -3,7 +3,6 @@
  * and then given to each user by a bind mount (bind-mounts.ts). The kernel is asked each time; nothing is remembered
  * in the process.
  */
-import { KeyedMutex } from '../core/keyed-mutex.js';
 import type {
   BindRequest,
   NodeDevices,
@@ -47,8 +46,6 @@ export class HostStaging implements NodeStaging {
   readonly #encrypted: EncryptedDevices;
   readonly #records: BlockStagings;
   readonly #binds: BindMounts;
-  /** By volume. */
-  readonly #mutex = new KeyedMutex();
 
   constructor(
     private readonly host: Host,
@@ -63,69 +60,57 @@ export class HostStaging implements NodeStaging {
     this.#binds = new BindMounts(host, this.#blocks, this.#records);
   }
 
-  stage(request: StageRequest): Promise<string> {
-    return this.#mutex.run(request.volume, async () => {
-      checkMountOptions(request.mountOptions, [request.fileSystem]);
-      parseFormatOptions(request.fileSystem, request.formatOptions);
-      const stack = await this.#stack(request.volume);
-      if (stack.device === null) throw noDevice(request.volume);
-      return request.kind === 'block'
-        ? this.#stageBlock(request, stack.device, stack)
-        : this.#stageFileSystem(request, stack.device, stack);
-    });
+  async stage(request: StageRequest): Promise<string> {
+    checkMountOptions(request.mountOptions, [request.fileSystem]);
+    parseFormatOptions(request.fileSystem, request.formatOptions);
+    const stack = await this.#stack(request.volume);
+    if (stack.device === null) throw noDevice(request.volume);
+    return request.kind === 'block'
+      ? this.#stageBlock(request, stack.device, stack)
+      : this.#stageFileSystem(request, stack.device, stack);
   }
 
-  unstage(volume: string, path: string): Promise<void> {
-    return this.#mutex.run(volume, async () => {
-      const stack = await this.#stack(volume);
-      const place = await resolveInParent(this.host, path);
-      const here = place === null ? [] : await mountsAt(this.host, place);
-      const own: MountEntry[] = [];
-      for (const entry of here) {
-        if (await isOwnOrDead(this.#blocks, stack, entry)) own.push(entry);
-      }
-      const record = await this.#records.ofName(volume);
-      const others = [...stack.mounts, ...stack.nodes].filter(
-        ({ mountPoint }) => mountPoint !== place,
-      );
-      const isStagedHere = own.length > 0 || record?.path === path;
-      if (isStagedHere && others.length > 0) throw stillBound(volume, path, others);
-      // What was staged elsewhere stays; what a killed agent has begun goes.
-      if (!isStagedHere && (others.length > 0 || record !== null)) return;
-      for (const entry of own.reverse()) await unmountPath(this.host, volume, entry);
-      if (stack.mapping !== null) await this.#encrypted.close(volume);
-      if (record !== null) await this.#records.remove(volume);
-    });
-  }
-
-  bind(request: BindRequest): Promise<void> {
-    return this.#mutex.run(request.volume, async () =>
-      this.#binds.bind(request, await this.#stack(request.volume)),
+  async unstage(volume: string, path: string): Promise<void> {
+    const stack = await this.#stack(volume);
+    const place = await resolveInParent(this.host, path);
+    const here = place === null ? [] : await mountsAt(this.host, place);
+    const own: MountEntry[] = [];
+    for (const entry of here) {
+      if (await isOwnOrDead(this.#blocks, stack, entry)) own.push(entry);
+    }
+    const record = await this.#records.ofName(volume);
+    const others = [...stack.mounts, ...stack.nodes].filter(
+      ({ mountPoint }) => mountPoint !== place,
     );
+    const isStagedHere = own.length > 0 || record?.path === path;
+    if (isStagedHere && others.length > 0) throw stillBound(volume, path, others);
+    // What was staged elsewhere stays; what a killed agent has begun goes.
+    if (!isStagedHere && (others.length > 0 || record !== null)) return;
+    for (const entry of own.reverse()) await unmountPath(this.host, volume, entry);
+    if (stack.mapping !== null) await this.#encrypted.close(volume);
+    if (record !== null) await this.#records.remove(volume);
   }
 
-  unbind(volume: string, targetPath: string): Promise<void> {
-    return this.#mutex.run(volume, async () =>
-      this.#binds.unbind(volume, targetPath, await this.#stack(volume)),
-    );
+  async bind(request: BindRequest): Promise<void> {
+    await this.#binds.bind(request, await this.#stack(request.volume));
   }
 
-  usage(volume: string, path: string): Promise<StagedUsage> {
-    return this.#mutex.run(volume, async () =>
-      this.#binds.usage(volume, path, await this.#stack(volume)),
-    );
+  async unbind(volume: string, targetPath: string): Promise<void> {
+    await this.#binds.unbind(volume, targetPath, await this.#stack(volume));
   }
 
-  grow(volume: string, path: string): Promise<void> {
-    return this.#mutex.run(volume, async () => {
-      const stack = await this.#stack(volume);
-      if (stack.top === null) throw noDevice(volume);
-      await this.#binds.place(volume, path, stack);
-      if (stack.mapping !== null) await growContainer(this.host, volume);
-      // Once is enough: the other mounts show the same file system. A read-only one cannot grow.
-      const mount = stack.mounts.find(({ readOnly }) => !readOnly);
-      if (mount !== undefined) await growFileSystem(this.host, stack.top.path, mount);
-    });
+  async usage(volume: string, path: string): Promise<StagedUsage> {
+    return this.#binds.usage(volume, path, await this.#stack(volume));
+  }
+
+  async grow(volume: string, path: string): Promise<void> {
+    const stack = await this.#stack(volume);
+    if (stack.top === null) throw noDevice(volume);
+    await this.#binds.place(volume, path, stack);
+    if (stack.mapping !== null) await growContainer(this.host, volume);
+    // Once is enough: the other mounts show the same file system. A read-only one cannot grow.
+    const mount = stack.mounts.find(({ readOnly }) => !readOnly);
+    if (mount !== undefined) await growFileSystem(this.host, stack.top.path, mount);
   }
 
   async #stageFileSystem(

@@ -5,13 +5,13 @@
 import { AurochsError } from '../core/errors.js';
 import type { Logger } from '../core/logger.js';
 import type { Volume } from './model.js';
-import type { OpenVolumes } from './open-volumes.js';
+import type { NodeUse } from './node-use.js';
 import type { MountRequest, NodeFileSystems } from './ports.js';
 import type { VolumeService } from './volume-service.js';
 
 export interface MountServiceDeps {
   volumes: VolumeService;
-  open: OpenVolumes;
+  use: NodeUse;
   fileSystems: NodeFileSystems;
   log: Logger;
 }
@@ -23,7 +23,7 @@ export class MountService {
 
   /** Attaches the volume with a device if need be. What failed is undone. */
   async mount(name: string, request: MountVolume): Promise<Volume> {
-    const { volumes, open, fileSystems, log } = this.deps;
+    const { volumes, use, fileSystems, log } = this.deps;
     if (!request.mountPoint.startsWith('/')) {
       throw new AurochsError(
         'INVALID_ARGUMENT',
@@ -34,9 +34,10 @@ export class MountService {
     const before = await volumes.get(name);
     const volume = await volumes.attach(name, { device: { frontend: 'auto' } });
     try {
-      const readOnly = request.readOnly || volume.desired.readOnly;
-      const wanted = { volume: name, volumeId: volume.id, ...request, readOnly };
-      await open.exclusive(name, () => fileSystems.mount(wanted));
+      await use.withDevice(name, 'is being mounted', ({ id: volumeId, desired }) => {
+        const readOnly = request.readOnly || desired.readOnly;
+        return fileSystems.mount({ volume: name, volumeId, ...request, readOnly });
+      });
     } catch (error) {
       await volumes.undoAttach(before);
       throw error;
@@ -48,8 +49,9 @@ export class MountService {
   /** From `mountPoint`, or from everywhere. The volume stays attached. */
   async unmount(name: string, mountPoint?: string): Promise<void> {
     await this.deps.volumes.get(name);
-    await this.deps.open.exclusive(name, () => this.deps.fileSystems.unmount(name, mountPoint));
-    this.deps.log.info('volume unmounted', {
+    const { use, fileSystems, log } = this.deps;
+    await use.run(name, 'is being unmounted', () => fileSystems.unmount(name, mountPoint));
+    log.info('volume unmounted', {
       volume: name,
       mountPoint: mountPoint ?? 'everywhere',
     });
@@ -58,6 +60,7 @@ export class MountService {
   /** Returns how many bytes the file system gave back. */
   async trim(name: string): Promise<bigint> {
     await this.deps.volumes.get(name);
-    return this.deps.open.exclusive(name, () => this.deps.fileSystems.trim(name));
+    const { use, fileSystems } = this.deps;
+    return use.run(name, 'is being trimmed', () => fileSystems.trim(name));
   }
 }

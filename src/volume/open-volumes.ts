@@ -2,7 +2,7 @@
  * The volumes whose replica this agent has open, and the only place that opens and closes one.
  *
  * Whoever works on a volume does it inside `exclusive`, so that no step of the reconciler meets a
- * snapshot half-way. Rule W1: the epoch is raised in the store, by compare-and-swap, before every
+ * snapshot half-way; programs on its device run under NodeUse instead, which is taken before. Rule W1: the epoch is raised in the store, by compare-and-swap, before every
  * opening; an engine that was overtaken can then never write.
  */
 import type { Clock } from '../core/clock.js';

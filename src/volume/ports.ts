@@ -321,7 +321,7 @@ export interface MountRequest {
   options: string[];
 }
 
-/** File systems on the devices of NodeDevices. */
+/** File systems on the devices of NodeDevices. Of one volume, one call at a time (NodeUse). */
 export interface NodeFileSystems {
   /** Formats a blank device, checks what is there, mounts. Idempotent; undone when it fails. */
   mount(request: MountRequest): Promise<void>;
@@ -380,7 +380,8 @@ export interface StagedUsage {
 
 /**
  * Volumes prepared once for this machine, and given to any number of users at paths of theirs. Everything is idempotent,
- * and what failed has been undone. A volume is staged in one way at a time: FAILED_PRECONDITION otherwise.
+ * and what failed has been undone. A volume is staged in one way at a time: FAILED_PRECONDITION otherwise. Of one volume,
+ * one call at a time (NodeUse); `usage` alone may come at any moment.
  */
 export interface NodeStaging {
   /** The device that the users get: the volume's, or the mapping on it when it is encrypted. */

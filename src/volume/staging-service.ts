@@ -4,15 +4,14 @@
  */
 import { AurochsError } from '../core/errors.js';
 import type { Logger } from '../core/logger.js';
-import type { Volume } from './model.js';
 import { checkVolumeName } from './names.js';
-import type { OpenVolumes } from './open-volumes.js';
+import type { NodeUse } from './node-use.js';
 import type { BindRequest, NodeDevices, NodeStaging, StagedUsage, StageRequest } from './ports.js';
 import type { VolumeService } from './volume-service.js';
 
 export interface StagingServiceDeps {
   volumes: VolumeService;
-  open: OpenVolumes;
+  use: NodeUse;
   devices: NodeDevices;
   staging: NodeStaging;
   log: Logger;
@@ -27,7 +26,7 @@ export class StagingService {
   /** Returns the device that its users get. */
   async stage(name: string, request: StageVolume): Promise<string> {
     checkPath(request.path);
-    return this.#withDevice(name, async (volume) => {
+    return this.deps.use.withDevice(name, 'is being staged', async (volume) => {
       const readOnly = request.readOnly || volume.desired.readOnly;
       const wanted = { ...request, volume: name, volumeId: volume.id, readOnly };
       const device = await this.deps.staging.stage(wanted);
@@ -39,14 +38,16 @@ export class StagingService {
 
   async unstage(name: string, path: string): Promise<void> {
     checkPath(path);
-    await this.#exclusive(name, () => this.deps.staging.unstage(name, path));
+    checkVolumeName(name); // It becomes part of paths, and may be that of a volume that is no more.
+    const { use, staging } = this.deps;
+    await use.run(name, 'is being unstaged', () => staging.unstage(name, path));
     this.deps.log.info('volume unstaged', { volume: name, path });
   }
 
   async bind(name: string, request: BindVolume): Promise<void> {
     checkPath(request.stagingPath);
     checkPath(request.targetPath);
-    await this.#withDevice(name, (volume) =>
+    await this.deps.use.withDevice(name, 'is being bound', (volume) =>
       this.deps.staging.bind({ ...request, volume: name, volumeId: volume.id }),
     );
     this.deps.log.info('volume bound', { volume: name, targetPath: request.targetPath });
@@ -54,42 +55,27 @@ export class StagingService {
 
   async unbind(name: string, targetPath: string): Promise<void> {
     checkPath(targetPath);
-    await this.#exclusive(name, () => this.deps.staging.unbind(name, targetPath));
+    checkVolumeName(name); // As above.
+    const { use, staging } = this.deps;
+    await use.run(name, 'is being unbound', () => staging.unbind(name, targetPath));
     this.deps.log.info('volume unbound', { volume: name, targetPath });
   }
 
+  /** Waits for nobody: it only looks, and whoever polls it must not queue up behind a check that takes an hour. */
   async usage(name: string, path: string): Promise<StagedUsage> {
     checkPath(path);
     await this.deps.volumes.get(name);
-    return this.#exclusive(name, () => this.deps.staging.usage(name, path));
+    return this.deps.staging.usage(name, path);
   }
 
   /** Device, mapping and file system become as large as the volume; returns its size. */
   async grow(name: string, path: string): Promise<bigint> {
     checkPath(path);
-    return this.#withDevice(name, async ({ sizeBytes }) => {
+    return this.deps.use.withDevice(name, 'grows', async ({ sizeBytes }) => {
       await this.deps.devices.grow(name, sizeBytes);
       await this.deps.staging.grow(name, path);
       return sizeBytes;
     });
-  }
-
-  /** Nobody detaches the volume meanwhile. */
-  async #withDevice<T>(name: string, task: (volume: Volume) => Promise<T>): Promise<T> {
-    return this.#exclusive(name, async () => {
-      const volume = await this.deps.volumes.get(name);
-      if (volume.desired.attached && volume.device !== null) return task(volume);
-      throw new AurochsError(
-        'FAILED_PRECONDITION',
-        `volume ${name} has no device on this machine`,
-        `Make one: aurochs volume attach ${name} --device`,
-      );
-    });
-  }
-
-  async #exclusive<T>(name: string, task: () => Promise<T>): Promise<T> {
-    checkVolumeName(name); // It becomes part of paths, and may be that of a volume that is no more.
-    return this.deps.open.exclusive(name, task);
   }
 }
 

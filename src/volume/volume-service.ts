@@ -23,6 +23,7 @@ import {
 import { changedLabels } from './labels.js';
 import type { ChapSettings, ExportAddress, Publication, Volume } from './model.js';
 import { checkChap, checkInitiators, volumeOfExport } from './names.js';
+import type { NodeUse } from './node-use.js';
 import {
   lastingProblem,
   onlyReplica,
@@ -46,6 +47,7 @@ export interface VolumeServiceDeps {
   store: Store;
   engine: Engine;
   open: OpenVolumes;
+  use: NodeUse;
   copies: VolumeCopies;
   devices: NodeDevices;
   disks: DiskService;
@@ -202,7 +204,7 @@ export class VolumeService {
     return seen;
   }
 
-  /** BUSY while the device is used or sessions are open, FAILED_PRECONDITION while it is published, unless forced. */
+  /** BUSY while the device is used or worked on or sessions are open, FAILED_PRECONDITION while it is published, unless forced. */
   async detach(name: string, force = false): Promise<Volume> {
     const before = await this.get(name);
     if (!force) refuseIfPublished(before);
@@ -223,10 +225,12 @@ export class VolumeService {
     unpublish: (volume: Volume) => Publication[],
   ): Promise<Volume> {
     const { name } = before;
-    if (!force) await this.#refuseIfInUse(before);
     const stored = force
       ? await this.#forceDetach(name, unpublish)
-      : await this.#wishDetached(name, unpublish);
+      : await this.deps.use.takeAway(name, async () => {
+          await this.#refuseIfInUse(before);
+          return this.#wishDetached(name, unpublish);
+        });
     const seen = await this.#waiter.wait(
       stored,
       'is being detached',
@@ -288,10 +292,13 @@ export class VolumeService {
   /** FAILED_PRECONDITION while it is attached, published or copied from. */
   async delete(name: string): Promise<void> {
     // Exclusive, so that no copy of it is asked for between the look and the wish.
-    const stored = await this.deps.open.exclusive(name, async () => {
-      await this.#refuseIfCopied(await this.get(name));
-      return this.#wishDeleted(name);
-    });
+    const { open, use } = this.deps;
+    const stored = await use.takeAway(name, () =>
+      open.exclusive(name, async () => {
+        await this.#refuseIfCopied(await this.get(name));
+        return this.#wishDeleted(name);
+      }),
+    );
     this.deps.log.info('volume deletion asked for', { volume: name, volumeId: stored.value.id });
     const seen = await this.#waiter.wait(
       stored,

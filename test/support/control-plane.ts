@@ -11,6 +11,7 @@ import { GroupService } from '../../src/volume/group-service.js';
 import type { ListenAddresses } from '../../src/volume/exports.js';
 import { MountService } from '../../src/volume/mount-service.js';
 import { NodeService } from '../../src/volume/node-service.js';
+import { NodeUse } from '../../src/volume/node-use.js';
 import { OpenVolumes } from '../../src/volume/open-volumes.js';
 import type { Store } from '../../src/volume/ports.js';
 import { PublicationService } from '../../src/volume/publication-service.js';
@@ -72,6 +73,7 @@ export class ControlPlane {
     const events = (this.events = new DomainEvents(log));
     const open = (this.open = new OpenVolumes({ store, engine, directories, events, clock, log }));
     const base = { store, engine, directories, nodeId: 'node-1', clock, log };
+    const use = new NodeUse({ store, open });
     const disks = (this.diskService = new DiskService(base));
     const copies = (this.copies = new VolumeCopies({ ...base, open, devices, events }));
     const nodes = (this.nodes = new NodeService(store));
@@ -83,6 +85,7 @@ export class ControlPlane {
     const volumes = (this.volumes = new VolumeService({
       ...base,
       open,
+      use,
       copies,
       devices,
       disks,
@@ -93,9 +96,9 @@ export class ControlPlane {
     const shared = { store, open, devices, events, clock, log };
     const snapshots = (this.snapshots = new SnapshotService(shared));
     this.groups = new GroupService({ ...shared, snapshots });
-    this.mounts = new MountService({ volumes, open, fileSystems: devices, log });
+    this.mounts = new MountService({ volumes, use, fileSystems: devices, log });
     const staging = new FakeStaging(devices);
-    this.staging = new StagingService({ volumes, open, devices, staging, log });
+    this.staging = new StagingService({ volumes, use, devices, staging, log });
     this.reconciler = new VolumeReconciler({ ...base, open, copies, devices, listen });
     this.controller = new VolumeController({ ...base, open, reconciler: this.reconciler });
     this.diskReconciler = new DiskReconciler(base);
