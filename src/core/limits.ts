@@ -113,6 +113,9 @@ export const FREEZE_DEADLINE_MS = 30_000; // A file system writes its dirty page
 export const FREEZE_WATCHDOG_S = 10; // Longest stillness: a snapshot takes milliseconds, applications hang.
 export const FORMAT_TIMEOUT_MS = 600_000; // mkfs of the largest volume writes some GiB of metadata.
 export const CRYPTSETUP_TIMEOUT_MS = 300_000; // Deriving a key takes 2 s on an idle machine; closing waits for I/O.
+/** Of one machine: argon2id takes up to 1 GiB, which the applications beside us need more. */
+export const KEY_DERIVATIONS_PARALLEL = 1;
+export const FORMATS_PARALLEL = 2; // Of one machine: an image of the largest volume has some GiB, in the data directory.
 export const CHECK_TIMEOUT_MS = 3_600_000; // e2fsck of a damaged large file system reads all its metadata.
 export const UNMOUNT_TIMEOUT_MS = 600_000; // Dirty pages of all the memory may have to be written.
 export const TRIM_TIMEOUT_MS = 600_000;

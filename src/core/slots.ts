@@ -1,6 +1,8 @@
 /** A number of places, and of each kind only some; whoever finds none free waits, first come, first served. */
 import { AurochsError } from './errors.js';
 
+const NEVER = new AbortController().signal;
+
 interface Waiting {
   kind: string;
   give: () => void;
@@ -13,7 +15,7 @@ export class Slots {
 
   constructor(
     count: number,
-    private readonly countOfKind: number,
+    private readonly countOfKind = count,
   ) {
     this.#free = count;
   }
@@ -23,6 +25,16 @@ export class Slots {
     const given = !signal.aborted && (this.#tryTake(kind) || (await this.#turn(kind, signal)));
     if (!given) throw new AurochsError('ABORTED', 'given up while it waited for its turn');
     return () => this.#give(kind);
+  }
+
+  /** Runs the task when there is a place for it. */
+  async run<T>(kind: string, task: () => Promise<T>): Promise<T> {
+    const giveBack = await this.take(kind, NEVER);
+    try {
+      return await task();
+    } finally {
+      giveBack();
+    }
   }
 
   #tryTake(kind: string): boolean {

@@ -3,6 +3,7 @@
  * is beside the one who asked: a parser is a pure function and is tested without the program.
  */
 import { execFile } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
 
 /** A program that does not end by then is killed; those that may take longer say so when they are run. */
 export const COMMAND_TIMEOUT_MS = 30_000;
@@ -82,9 +83,23 @@ export class SystemCommandRunner implements CommandRunner {
           else reject(commandError(program, args, { error, stdout, stderr, timeoutMs }));
         },
       );
+      if (child.pid !== undefined) letBeKilled(child.pid);
       child.stdin?.on('error', () => {}); // It did not want to read; its exit code says how it went.
       child.stdin?.end(input);
     });
+  }
+}
+
+/**
+ * When memory runs out, the kernel should kill the agent last, which serves devices; a program that the agent runs would
+ * inherit that. At once: the process id is the program's as long as nobody has waited for it.
+ */
+function letBeKilled(pid: number): void {
+  try {
+    if (Number(readFileSync('/proc/self/oom_score_adj', 'utf8')) >= 0) return;
+    writeFileSync(`/proc/${pid}/oom_score_adj`, '0');
+  } catch {
+    // It has ended already, or /proc cannot be written to: then it is spared as the agent is.
   }
 }
 

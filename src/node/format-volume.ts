@@ -27,6 +27,15 @@ export class VolumeFormatter {
 
   /** What `make` does to the image happens to the device, all of it or nothing. Refused unless it is blank. */
   async format(target: FormatTarget, make: (image: string) => Promise<void>): Promise<void> {
+    await this.host.formats.run(target.volume, () => this.#format(target, make));
+  }
+
+  /** Makes the device blank if a format of this volume has been left on it, and touches nothing else. */
+  async clearUnfinished(target: Omit<FormatTarget, 'sizeBytes'>): Promise<void> {
+    await this.#run(target, null);
+  }
+
+  async #format(target: FormatTarget, make: (image: string) => Promise<void>): Promise<void> {
     const image = await SparseImage.create(this.imageDirectory, Number(target.sizeBytes));
     try {
       await make(image.path);
@@ -34,11 +43,6 @@ export class VolumeFormatter {
     } finally {
       await image.close();
     }
-  }
-
-  /** Makes the device blank if a format of this volume has been left on it, and touches nothing else. */
-  async clearUnfinished(target: Omit<FormatTarget, 'sizeBytes'>): Promise<void> {
-    await this.#run(target, null);
   }
 
   async #run(

@@ -5,6 +5,8 @@
  */
 import { readlink } from 'node:fs/promises';
 
+import { FORMATS_PARALLEL, KEY_DERIVATIONS_PARALLEL } from '../core/limits.js';
+import { Slots } from '../core/slots.js';
 import {
   CommandError,
   type CommandOptions,
@@ -29,6 +31,10 @@ const OWN_VIEW: HostView = { root: '', process: 'self', enter: false };
 const ENTERED_VIEW: HostView = { root: '/proc/1/root', process: '1', enter: true };
 
 export class Host implements CommandRunner {
+  /** For whatever formats, of any volume. Whoever has a place may wait for one of `keyDerivations`, not the other way. */
+  readonly formats = new Slots(FORMATS_PARALLEL);
+  readonly keyDerivations = new Slots(KEY_DERIVATIONS_PARALLEL);
+
   constructor(
     private readonly runner: CommandRunner,
     readonly view: HostView = OWN_VIEW,

@@ -44,7 +44,9 @@ export async function formatContainer(
     ...(pbkdf === undefined ? [] : ['--pbkdf', pbkdf]),
     ...(physicalBlockBytes !== null && physicalBlockBytes >= 4096 ? ['--sector-size', '4096'] : []),
   ];
-  await cryptsetup(host, volume, 'cannot be encrypted', [...args, image], passphrase);
+  await host.keyDerivations.run(volume, () =>
+    cryptsetup(host, volume, 'cannot be encrypted', [...args, image], passphrase),
+  );
 }
 
 /** PERMISSION_DENIED when the passphrase is wrong. */
@@ -60,7 +62,9 @@ export async function openContainer(
     ...(readOnly ? ['--readonly'] : []),
   ];
   const where = [device, mappingName(volume)];
-  await cryptsetup(host, volume, 'cannot be opened', [...args, ...where], passphrase);
+  await host.keyDerivations.run(volume, () =>
+    cryptsetup(host, volume, 'cannot be opened', [...args, ...where], passphrase),
+  );
 }
 
 export async function closeContainer(host: Host, volume: string): Promise<void> {

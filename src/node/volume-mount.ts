@@ -100,7 +100,7 @@ export class VolumeMount {
     const { volume, fileSystem: type, formatOptions } = wanted;
     const [target, force, physicalBlockBytes] = [device.path, true, null];
     const request = { type, formatOptions, target, force, physicalBlockBytes };
-    await makeFileSystem(this.host, volume, request);
+    await this.host.formats.run(volume, () => makeFileSystem(this.host, volume, request));
   }
 
   async mount(device: Device, mountPoint: string, wanted: WantedFileSystem): Promise<void> {

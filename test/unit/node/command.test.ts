@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { readFileSync, writeFileSync } from 'node:fs';
 
 import { CommandError, SystemCommandRunner } from '../../../src/node/command.js';
 import { LocalMachine } from '../../../src/node/machine.js';
@@ -30,6 +31,23 @@ describe('SystemCommandRunner', () => {
     assert.equal(error.missing, true);
     assert.equal(error.exitCode, null);
     assert.match(error.message, /is not installed$/);
+  });
+
+  it('lets programs be killed for want of memory, also where the agent must not be', async function () {
+    const own = '/proc/self/oom_score_adj';
+    const before = readFileSync(own, 'utf8');
+    try {
+      writeFileSync(own, '-900');
+    } catch {
+      this.skip(); // Only root may.
+    }
+    try {
+      // It looks when its input has ended, and so has been let go.
+      const args = ['-c', `cat; exec cat ${own}`];
+      assert.equal((await runner.run('sh', args)).stdout, '0\n');
+    } finally {
+      writeFileSync(own, before);
+    }
   });
 
   it('names the signal that ended a program', async () => {
