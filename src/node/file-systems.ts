@@ -33,7 +33,8 @@ export class HostFileSystems implements NodeFileSystems {
     const device = await this.#device(request.volume);
     const staging = await this.#stagings.find(request.volume, request.volumeId);
     if (staging !== null) {
-      throw stagedOtherwise(request.volume, `as a block device at ${staging.path}`);
+      const how = `as a block device at ${staging.path}`;
+      throw stagedOtherwise(request.volume, how, 'elsewhere');
     }
     const mountPoint = await resolveMountPoint(this.host, request.mountPoint);
     const mounts = await this.#blocks.mounts(device.name);

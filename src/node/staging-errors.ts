@@ -3,19 +3,29 @@ import { AurochsError } from '../core/errors.js';
 import type { MountEntry } from './mount-table.js';
 import { placesOf } from './volume-stack.js';
 
-export function refuseOtherEncryption(volume: string, is: boolean, wanted: boolean): void {
+/** What is wanted is not what is: at the very path (CSI asks for ALREADY_EXISTS then), or elsewhere on this machine. */
+export type Where = 'here' | 'elsewhere';
+
+const CODE = { here: 'ALREADY_EXISTS', elsewhere: 'FAILED_PRECONDITION' } as const;
+
+export function refuseOtherEncryption(
+  volume: string,
+  is: boolean,
+  wanted: boolean,
+  where: Where,
+): void {
   if (is === wanted) return;
   const word = (encrypted: boolean): string => (encrypted ? 'encrypted' : 'not encrypted');
   throw new AurochsError(
-    'FAILED_PRECONDITION',
+    CODE[where],
     `volume ${volume} is ${word(is)}, and was to be staged as one that is ${word(wanted)}`,
     'Nothing has been changed. Stage it as what it is.',
   );
 }
 
-export function stagedOtherwise(volume: string, how: string): AurochsError {
+export function stagedOtherwise(volume: string, how: string, where: Where): AurochsError {
   return new AurochsError(
-    'FAILED_PRECONDITION',
+    CODE[where],
     `volume ${volume} is in use already, ${how}`,
     'Unstage or unmount it there first, or use it there.',
   );

@@ -3,6 +3,7 @@
  * and then given to each user by a bind mount (bind-mounts.ts). The kernel is asked each time; nothing is remembered
  * in the process.
  */
+import type { AurochsError } from '../core/errors.js';
 import type {
   BindRequest,
   NodeDevices,
@@ -34,6 +35,7 @@ import {
   refuseOtherEncryption,
   stagedOtherwise,
   stillBound,
+  type Where,
   writableBlock,
 } from './staging-errors.js';
 import { type Device, VolumeMount, type WantedFileSystem } from './volume-mount.js';
@@ -120,21 +122,20 @@ export class HostStaging implements NodeStaging {
   ): Promise<string> {
     const { volume, volumeId, encryption } = request;
     const record = await this.#records.find(volume, volumeId);
-    if (record !== null) throw stagedOtherwise(volume, `as a block device at ${record.path}`);
-    if (stack.nodes.length > 0) {
-      throw stagedOtherwise(volume, `as a block device, bound at ${placesOf(stack.nodes)}`);
+    if (record !== null) {
+      const where = record.path === request.path ? 'here' : 'elsewhere';
+      throw stagedOtherwise(volume, `as a block device at ${record.path}`, where);
     }
+    if (stack.nodes.length > 0) throw boundAsBlock(volume, stack);
     const path = await makeParent(this.host, request.path);
     const wanted = { ...request, options: request.mountOptions };
     if (await this.#mount.isMountedThere(wanted, path, stack.mounts)) {
       const top = stack.top ?? device;
-      refuseOtherEncryption(volume, stack.mapping !== null, encryption !== null);
+      refuseOtherEncryption(volume, stack.mapping !== null, encryption !== null, 'here');
       await this.#mount.fillDevice(top, path);
       return top.path;
     }
-    if (stack.mounts.length > 0) {
-      throw stagedOtherwise(volume, `with a file system mounted at ${placesOf(stack.mounts)}`);
-    }
+    if (stack.mounts.length > 0) throw mountedAsFileSystem(volume, stack, 'elsewhere');
     const created = await prepareMountPoint(this.host, path);
     try {
       return await this.#mountTop(request, wanted, device, path, stack);
@@ -183,7 +184,9 @@ export class HostStaging implements NodeStaging {
   async #stageBlock(request: StageRequest, device: Device, stack: VolumeStack): Promise<string> {
     const { volume, volumeId, path, readOnly, encryption } = request;
     if (stack.mounts.length > 0) {
-      throw stagedOtherwise(volume, `with a file system mounted at ${placesOf(stack.mounts)}`);
+      const place = await resolveInParent(this.host, path);
+      const isHere = stack.mounts.some(({ mountPoint }) => mountPoint === place);
+      throw mountedAsFileSystem(volume, stack, isHere ? 'here' : 'elsewhere');
     }
     const record = await this.#records.find(volume, volumeId);
     if (record !== null) {
@@ -191,7 +194,7 @@ export class HostStaging implements NodeStaging {
       const sound = encryption === null || stack.mapping?.stale === false;
       if (sound) return (stack.top ?? device).path;
     } else if (stack.nodes.length > 0) {
-      throw stagedOtherwise(volume, `as a block device, bound at ${placesOf(stack.nodes)}`);
+      throw boundAsBlock(volume, stack);
     }
     if (stack.mapping !== null) await this.#encrypted.close(volume);
     const top = await this.#blockTop(request, device);
@@ -218,7 +221,7 @@ export class HostStaging implements NodeStaging {
     await this.#mount.refuseHeld(volume, device);
     const contents = await probe(this.host, device.path, volumeId);
     if (contents.kind === 'encrypted' && isOurLabel(contents.label)) {
-      refuseOtherEncryption(volume, true, false);
+      refuseOtherEncryption(volume, true, false, 'elsewhere');
     }
     if (contents.kind === 'unfinished' && !isReadOnly) {
       await this.#formatter.clearUnfinished({ volume, volumeId, path: device.path });
@@ -235,7 +238,16 @@ function refuseOtherBlock(request: StageRequest, record: BlockStaging): void {
   const { volume, path, readOnly, encryption } = request;
   if (record.path !== path || record.readOnly !== readOnly) {
     const how = record.readOnly ? 'read-only' : 'writable';
-    throw stagedOtherwise(volume, `as a block device at ${record.path}, ${how}`);
+    const where = record.path === path ? 'here' : 'elsewhere';
+    throw stagedOtherwise(volume, `as a block device at ${record.path}, ${how}`, where);
   }
-  refuseOtherEncryption(volume, record.encrypted, encryption !== null);
+  refuseOtherEncryption(volume, record.encrypted, encryption !== null, 'here');
+}
+
+function boundAsBlock(volume: string, { nodes }: VolumeStack): AurochsError {
+  return stagedOtherwise(volume, `as a block device, bound at ${placesOf(nodes)}`, 'elsewhere');
+}
+
+function mountedAsFileSystem(volume: string, { mounts }: VolumeStack, where: Where): AurochsError {
+  return stagedOtherwise(volume, `with a file system mounted at ${placesOf(mounts)}`, where);
 }

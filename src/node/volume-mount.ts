@@ -60,7 +60,7 @@ export class VolumeMount {
         ? `it is mounted there as ${there.fileSystem}, not ${fileSystem}`
         : `it is mounted there ${there.readOnly ? 'read-only' : 'writable'} already`;
     throw new AurochsError(
-      'FAILED_PRECONDITION',
+      own ? 'ALREADY_EXISTS' : 'FAILED_PRECONDITION',
       `volume ${volume} cannot be mounted at ${mountPoint}: ${what}`,
       `Unmount it (umount ${mountPoint}), or give another mount point.`,
     );

@@ -380,8 +380,9 @@ export interface StagedUsage {
 
 /**
  * Volumes prepared once for this machine, and given to any number of users at paths of theirs. Everything is idempotent,
- * and what failed has been undone. A volume is staged in one way at a time: FAILED_PRECONDITION otherwise. Of one volume,
- * one call at a time (NodeUse); `usage` alone may come at any moment.
+ * and what failed has been undone. A volume is staged in one way at a time: ALREADY_EXISTS when it is at that path in
+ * another way, FAILED_PRECONDITION when it is elsewhere. Of one volume, one call at a time (NodeUse); `usage` alone may
+ * come at any moment.
  */
 export interface NodeStaging {
   /** The device that the users get: the volume's, or the mapping on it when it is encrypted. */

@@ -99,7 +99,7 @@ describe('staging', function () {
       await stage(name, wanted);
       const elsewhere = stage(name, { ...wanted, path: '/mnt/staging/elsewhere' });
       await refused(elsewhere, 'FAILED_PRECONDITION', new RegExp(staging(name)));
-      await refused(stage(name, { kind: 'block' }), 'FAILED_PRECONDITION', /file system mounted/);
+      await refused(stage(name, { kind: 'block' }), 'ALREADY_EXISTS', /file system mounted/);
 
       await bind(name, 'a', 'fileSystem');
       await bind(name, 'a', 'fileSystem');
@@ -148,7 +148,7 @@ describe('staging', function () {
     await attach('raw', '64MiB');
     await stage('raw', { kind: 'block' });
     await stage('raw', { kind: 'block' });
-    await refused(stage('raw'), 'FAILED_PRECONDITION', /as a block device/);
+    await refused(stage('raw'), 'ALREADY_EXISTS', /as a block device/);
     const mount = agent.api.mountVolume('raw', { mountPoint: '/mnt/raw' });
     await refused(mount, 'FAILED_PRECONDITION', /as a block device/);
     await bind('raw', 'a', 'block');

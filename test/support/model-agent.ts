@@ -231,8 +231,11 @@ export class ModelAgent implements AgentApi {
     const { body, staged } = this.#named(name);
     if (body.state !== 'attached') refuse('FAILED_PRECONDITION', `volume ${name} has no device`);
     const there = staged.get(request.path);
-    if (there !== undefined && there.kind !== request.kind) {
+    if (there !== undefined && !isSameStaging(there, request)) {
       refuse('ALREADY_EXISTS', `volume ${name} is staged otherwise`);
+    }
+    if (there === undefined && staged.size > 0) {
+      refuse('FAILED_PRECONDITION', `volume ${name} is staged elsewhere`);
     }
     staged.set(request.path, request);
     return { device: `/dev/aurochs/${name}` };
@@ -358,4 +361,14 @@ export class ModelAgent implements AgentApi {
       publications: [],
     };
   }
+}
+
+function isSameStaging(there: api.VolumeStageBody, wanted: api.VolumeStageBody): boolean {
+  const { kind, fileSystem = 'ext4', readOnly = false } = wanted;
+  return (
+    there.kind === kind &&
+    (there.readOnly ?? false) === readOnly &&
+    (kind === 'block' || (there.fileSystem ?? 'ext4') === fileSystem) &&
+    (there.encryption === undefined) === (wanted.encryption === undefined)
+  );
 }

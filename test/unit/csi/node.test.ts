@@ -53,6 +53,7 @@ describe('csi: node', () => {
     it('lets the capability’s file system go before the class’s, and ext4 come last', async () => {
       await stage({ volumeCapability: { ...MOUNTED, mount: { fsType: 'xfs' } } });
       assert.equal(staged()?.fileSystem, 'xfs');
+      await behind.unstageVolume('v', { path: '/staging' });
       await stage();
       assert.equal(staged()?.fileSystem, 'ext4');
     });
@@ -114,6 +115,10 @@ describe('csi: node', () => {
       await stage();
       await stage();
       await assert.rejects(stage({ volumeCapability: BLOCK }), withCode('ALREADY_EXISTS'));
+      const xfs = { ...MOUNTED, mount: { fsType: 'xfs' } };
+      await assert.rejects(stage({ volumeCapability: xfs }), withCode('ALREADY_EXISTS'));
+      const elsewhere = stage({ stagingTargetPath: '/elsewhere' });
+      await assert.rejects(elsewhere, withCode('FAILED_PRECONDITION'));
     });
 
     it('refuses missing fields, unknown volumes and one without a device', async () => {

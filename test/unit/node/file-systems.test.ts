@@ -71,7 +71,7 @@ describe('HostFileSystems', function () {
     await mount();
     await mount();
     assert.equal(ran('mount').length, 1);
-    await refused(mount({ readOnly: true }), 'FAILED_PRECONDITION', /writable already/);
+    await refused(mount({ readOnly: true }), 'ALREADY_EXISTS', /writable already/);
   });
 
   it('refuses a volume that holds another file system, and changes nothing', async () => {

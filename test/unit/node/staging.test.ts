@@ -89,13 +89,20 @@ describe('HostStaging', function () {
       await refused(stage(), 'FAILED_PRECONDITION', /no device on this machine/);
     });
 
-    it('is refused elsewhere, as another type, or as what may be written or not', async () => {
+    it('is refused elsewhere', async () => {
       await stage();
-      await refused(stage({ path: '/other' }), 'FAILED_PRECONDITION', /mounted at \/var\/lib/);
-      await refused(stage({ fileSystem: 'xfs' }), 'FAILED_PRECONDITION', /as ext4, not xfs/);
-      await refused(stage({ readOnly: true }), 'FAILED_PRECONDITION', /writable already/);
-      await refused(stage({ kind: 'block' }), 'FAILED_PRECONDITION', /file system mounted/);
-      await refused(stage({ encryption: ENCRYPTION }), 'FAILED_PRECONDITION', /is not encrypted/);
+      const elsewhere = { path: '/other' };
+      await refused(stage(elsewhere), 'FAILED_PRECONDITION', /mounted at \/var\/lib/);
+      const block = { ...elsewhere, kind: 'block' } as const;
+      await refused(stage(block), 'FAILED_PRECONDITION', /mounted at \/var\/lib/);
+    });
+
+    it('exists already when it is there as another type or kind, writable or encrypted', async () => {
+      await stage();
+      await refused(stage({ fileSystem: 'xfs' }), 'ALREADY_EXISTS', /as ext4, not xfs/);
+      await refused(stage({ readOnly: true }), 'ALREADY_EXISTS', /writable already/);
+      await refused(stage({ kind: 'block' }), 'ALREADY_EXISTS', /file system mounted/);
+      await refused(stage({ encryption: ENCRYPTION }), 'ALREADY_EXISTS', /is not encrypted/);
     });
 
     it('is undone when mounting fails, and done when the cause is gone', async () => {
@@ -239,7 +246,9 @@ describe('HostStaging', function () {
       assert.equal(await stage(block), DEVICE);
       assert.ok(readFileSync(machine.at(DEVICE)).every((byte) => byte === 0));
       const next = new HostStaging(machine.host, machine.devices, machine.images);
-      await refused(next.stage({ ...NAMES, ...FS, path: PATH }), 'FAILED_PRECONDITION', /block/);
+      await refused(next.stage({ ...NAMES, ...FS, path: PATH }), 'ALREADY_EXISTS', /block/);
+      await refused(stage({ path: '/other' }), 'FAILED_PRECONDITION', /block/);
+      await refused(stage({ ...block, encryption: ENCRYPTION }), 'ALREADY_EXISTS', /is not enc/);
       assert.equal(await stage(block), DEVICE);
       await refused(stage({ ...block, path: '/other' }), 'FAILED_PRECONDITION', /at \/var\/lib/);
       const fileSystems = new HostFileSystems(machine.host, machine.devices, machine.images);
