@@ -2,6 +2,7 @@
 import type { UsageBody, VolumeBindBody, VolumeStageBody } from '../api/types.js';
 import { AurochsError } from '../core/errors.js';
 import type { FileSystemType } from '../volume/model.js';
+import { isPlainPath } from '../volume/names.js';
 import { type AgentApi, orNull } from './agent-api.js';
 import type { NodeCalls } from './calls.js';
 import { encryptionOf } from './encryption.js';
@@ -142,9 +143,7 @@ const stats: Handler<'NodeGetVolumeStats'> = async ({ agent }, request) => {
 
 /** NOT_FOUND for a path at which no volume can be: the specification asks whether it is there. */
 function placeOf(volumeId: string, path: string): string {
-  const names = path.split('/').slice(1);
-  const isPlain = names.every((name) => name !== '' && name !== '.' && name !== '..');
-  if (path.startsWith('/') && isPlain) return path;
+  if (isPlainPath(path)) return path;
   throw new AurochsError('NOT_FOUND', `volume ${volumeId} is not at ${shown(path)}`);
 }
 

@@ -40,6 +40,13 @@ function invalid(message: string, hint: string): AurochsError {
   return new AurochsError('INVALID_ARGUMENT', message, hint);
 }
 
+/** Absolute, with a name at its end, and without anything that leads elsewhere. */
+export function isPlainPath(path: string): boolean {
+  const names = path.split('/').slice(1);
+  const plain = names.every((name) => name !== '' && name !== '.' && name !== '..');
+  return path.startsWith('/') && plain && !path.includes('\0');
+}
+
 export function checkVolumeName(name: string): void {
   if (name.length <= VOLUME_NAME_CHARS_MAX && LABEL.test(name)) return;
   throw invalid(

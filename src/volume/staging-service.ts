@@ -4,7 +4,7 @@
  */
 import { AurochsError } from '../core/errors.js';
 import type { Logger } from '../core/logger.js';
-import { checkVolumeName } from './names.js';
+import { checkVolumeName, isPlainPath } from './names.js';
 import type { NodeUse } from './node-use.js';
 import type { BindRequest, NodeDevices, NodeStaging, StagedUsage, StageRequest } from './ports.js';
 import type { VolumeService } from './volume-service.js';
@@ -80,9 +80,7 @@ export class StagingService {
 }
 
 function checkPath(path: string): void {
-  const names = path.split('/').slice(1);
-  const plain = names.every((name) => name !== '' && name !== '.' && name !== '..');
-  if (path.startsWith('/') && plain && !path.includes('\0')) return;
+  if (isPlainPath(path)) return;
   throw new AurochsError(
     'INVALID_ARGUMENT',
     `${JSON.stringify(path)} is not a plain absolute path`,

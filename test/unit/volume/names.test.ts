@@ -6,6 +6,7 @@ import {
   checkSnapshotName,
   checkVolumeName,
   targetName,
+  isPlainPath,
 } from '../../../src/volume/names.js';
 import { NEXT_STATE, moveTo } from '../../../src/volume/volume-state.js';
 import type { VolumeState } from '../../../src/volume/model.js';
@@ -82,6 +83,15 @@ describe('CHAP settings', () => {
       () => checkChap({ ...good, mutualUser: 'm', mutualSecret: good.secret }),
       /both directions/,
     ));
+});
+
+describe('plain paths', () => {
+  it('begin with a slash and end with a name', () => {
+    assert.ok(['/a', '/a/b.c', '/..a/...'].every(isPlainPath));
+  });
+  for (const path of ['', '/', 'a', '/a/', '/a//b', '/a/.', '/a/../b', '/a\0']) {
+    it(`are not ${JSON.stringify(path)}`, () => assert.equal(isPlainPath(path), false));
+  }
 });
 
 describe('volume states', () => {
