@@ -6,6 +6,7 @@ import { FILE_SYSTEM_TYPES } from '../volume/model.js';
 import type { BindRequest, StagedUsage } from '../volume/ports.js';
 import type { BlockDevices } from './block-devices.js';
 import type { BlockStagings } from './block-stagings.js';
+import { BoundTargets } from './bound-targets.js';
 import { CommandError } from './command.js';
 import type { Host } from './host-namespaces.js';
 import { bindOptions, checkMountOptions, keysOf } from './mount-options.js';
@@ -37,11 +38,15 @@ interface Place {
 }
 
 export class BindMounts {
+  readonly #targets: BoundTargets;
+
   constructor(
     private readonly host: Host,
     private readonly blocks: BlockDevices,
     private readonly records: BlockStagings,
-  ) {}
+  ) {
+    this.#targets = new BoundTargets(host);
+  }
 
   async bind(request: BindRequest, stack: VolumeStack): Promise<void> {
     const { volume, kind } = request;
@@ -57,11 +62,13 @@ export class BindMounts {
       throw otherMount(volume, target, there);
     }
     if (request.exclusive) refuseElsewhere(volume, stack, [source.path, target]);
-    const created =
-      kind === 'block'
-        ? await this.#prepareFile(target)
-        : await prepareMountPoint(this.host, target);
+    await this.#targets.add(volume, target);
+    let created = false;
     try {
+      created =
+        kind === 'block'
+          ? await this.#prepareFile(target)
+          : await prepareMountPoint(this.host, target);
       await this.#mount(request, source, target);
     } catch (error) {
       // Binding and making it read-only are two steps of one command.
@@ -69,6 +76,7 @@ export class BindMounts {
         await unmountPath(this.host, volume, entry);
       }
       if (created) await this.#removeTarget(volume, target);
+      await this.#targets.remove(volume, target);
       throw error;
     }
   }
@@ -87,7 +95,11 @@ export class BindMounts {
       );
     }
     for (const entry of entries.reverse()) await unmountPath(this.host, volume, entry);
+    // What the volume has never been at is somebody else's, however empty it is.
+    const wasBound = entries.length > 0 || (await this.#targets.has(volume, target));
+    if (!wasBound) return;
     await this.#removeTarget(volume, target);
+    await this.#targets.remove(volume, target);
   }
 
   async usage(volume: string, path: string, stack: VolumeStack): Promise<StagedUsage> {

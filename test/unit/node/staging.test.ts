@@ -216,11 +216,39 @@ describe('HostStaging', function () {
       assert.deepEqual(machine.mountPoints(), [PATH, '/pods/others']);
     });
 
-    it('leaves a directory that holds files where it is', async () => {
+    it('leaves what holds something where it is', async () => {
+      await stage();
+      await bind('a');
       machine.write('/pods/a/db/file', 'precious');
       await refused(staging.unbind('db', '/pods/a/db'), 'FAILED_PRECONDITION', /not empty/);
-      machine.write('/pods/file', 'precious');
-      await refused(staging.unbind('db', '/pods/file'), 'FAILED_PRECONDITION', /not empty/);
+      assert.deepEqual(machine.mountPoints(), [PATH]);
+      machine.remove('/pods/a/db/file');
+      await staging.unbind('db', '/pods/a/db');
+      assert.equal(machine.exists('/pods/a/db'), false);
+    });
+
+    it('leaves what it was never bound at, be it empty', async () => {
+      machine.write('/disk/replica/lock', '');
+      mkdirSync(machine.at('/empty'));
+      for (const path of ['/disk/replica/lock', '/empty']) {
+        await staging.unbind('db', path);
+        assert.ok(machine.exists(path));
+      }
+      await refused(bind('a'), 'FAILED_PRECONDITION', /not staged/);
+      mkdirSync(machine.at('/pods/a/db'), { recursive: true });
+      await staging.unbind('db', '/pods/a/db');
+      assert.ok(machine.exists('/pods/a/db'));
+    });
+
+    it('is unbound by repeating when the agent was killed between unmounting and removing', async () => {
+      await stage();
+      await bind('a');
+      await machine.host.run('umount', ['--', '/pods/a/db']);
+      await staging.unbind('db', '/pods/a/db');
+      assert.equal(machine.exists('/pods/a/db'), false);
+      mkdirSync(machine.at('/pods/a/db'));
+      await staging.unbind('db', '/pods/a/db');
+      assert.ok(machine.exists('/pods/a/db'), 'of somebody else by now');
     });
 
     it('tells how full it is, and what is wrong', async () => {
