@@ -196,7 +196,8 @@ async function startServices(parts: ServiceParts): Promise<Services> {
   const groups = new GroupService({ ...shared, snapshots });
   await groups.removeUnfinished();
   const mounts = new MountService({ volumes, use, fileSystems: machine.fileSystems, log });
-  const staging = new StagingService({ volumes, use, devices, staging: machine.staging, log });
+  const stagingDeps = { volumes, use, devices, disks, dataDir: config.dataDir, log };
+  const staging = new StagingService({ ...stagingDeps, staging: machine.staging });
 
   const reconciler = new VolumeReconciler({ ...base, open, copies, devices, listen });
   const controller = new VolumeController({ ...base, open, reconciler });

@@ -4,6 +4,7 @@
  */
 import { AurochsError } from '../core/errors.js';
 import type { Logger } from '../core/logger.js';
+import type { DiskService } from './disk-service.js';
 import { checkVolumeName, isPlainPath } from './names.js';
 import type { NodeUse } from './node-use.js';
 import type { BindRequest, NodeDevices, NodeStaging, StagedUsage, StageRequest } from './ports.js';
@@ -14,6 +15,9 @@ export interface StagingServiceDeps {
   use: NodeUse;
   devices: NodeDevices;
   staging: NodeStaging;
+  disks: DiskService;
+  /** The agent's own; users have nothing to do there. */
+  dataDir: string;
   log: Logger;
 }
 
@@ -26,6 +30,7 @@ export class StagingService {
   /** Returns the device that its users get. */
   async stage(name: string, request: StageVolume): Promise<string> {
     checkPath(request.path);
+    await this.#refuseOurs(request.path);
     return this.deps.use.withDevice(name, 'is being staged', async (volume) => {
       const readOnly = request.readOnly || volume.desired.readOnly;
       const wanted = { ...request, volume: name, volumeId: volume.id, readOnly };
@@ -47,6 +52,7 @@ export class StagingService {
   async bind(name: string, request: BindVolume): Promise<void> {
     checkPath(request.stagingPath);
     checkPath(request.targetPath);
+    await this.#refuseOurs(request.targetPath);
     await this.deps.use.withDevice(name, 'is being bound', (volume) =>
       this.deps.staging.bind({ ...request, volume: name, volumeId: volume.id }),
     );
@@ -76,6 +82,19 @@ export class StagingService {
       await this.deps.staging.grow(name, path);
       return sizeBytes;
     });
+  }
+
+  /** A directory or file made among replicas could be taken for theirs, and a mount could hide them. */
+  async #refuseOurs(path: string): Promise<void> {
+    const disks = await this.deps.disks.list();
+    const ours = [this.deps.dataDir, ...disks.map((disk) => disk.path)];
+    const around = ours.find((each) => path === each || path.startsWith(`${each}/`));
+    if (around === undefined) return;
+    throw new AurochsError(
+      'INVALID_ARGUMENT',
+      `${path} is within ${around}, where the agent keeps its volumes`,
+      'Give a path elsewhere.',
+    );
   }
 }
 

@@ -98,7 +98,8 @@ export class ControlPlane {
     this.groups = new GroupService({ ...shared, snapshots });
     this.mounts = new MountService({ volumes, use, fileSystems: devices, log });
     const staging = new FakeStaging(devices);
-    this.staging = new StagingService({ volumes, use, devices, staging, log });
+    const dataDir = '/var/lib/aurochs';
+    this.staging = new StagingService({ volumes, use, devices, staging, disks, dataDir, log });
     this.reconciler = new VolumeReconciler({ ...base, open, copies, devices, listen });
     this.controller = new VolumeController({ ...base, open, reconciler: this.reconciler });
     this.diskReconciler = new DiskReconciler(base);

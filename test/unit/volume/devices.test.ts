@@ -252,6 +252,31 @@ describe('snapshots of a volume with a device', () => {
   });
 });
 
+describe('staging a volume', () => {
+  let plane: ControlPlane;
+  beforeEach(async () => {
+    plane = await ControlPlane.started();
+    await plane.volumes.create({ name: 'db', sizeBytes: GIB });
+    await plane.volumes.attach('db', { device: { frontend: 'auto' } });
+  });
+  afterEach(() => plane.stop());
+
+  it('is refused among the agent’s own files, and so is binding', async () => {
+    const options = { formatOptions: [], mountOptions: [] };
+    const how = { kind: 'fileSystem', fileSystem: 'ext4', readOnly: false } as const;
+    for (const path of ['/disk0', '/disk0/replica/x', '/var/lib/aurochs/images/x']) {
+      const staged = plane.staging.stage('db', { ...how, ...options, path, encryption: null });
+      await rejectsWith('INVALID_ARGUMENT', staged, /where the agent keeps its volumes/);
+      const bound = plane.staging.bind('db', {
+        ...{ stagingPath: '/disk01', targetPath: path, kind: 'block', readOnly: false },
+        ...{ exclusive: false, mountOptions: [] },
+      });
+      await rejectsWith('INVALID_ARGUMENT', bound, /where the agent keeps its volumes/);
+    }
+    await plane.staging.stage('db', { ...how, ...options, path: '/disk01', encryption: null });
+  });
+});
+
 describe('mounting a volume', () => {
   let plane: ControlPlane;
   let kernel: FakeKernel;
