@@ -240,6 +240,26 @@ describe('HostDevices', () => {
       assert.deepEqual(machine.calls.at(-1), ['resize2fs', '/dev/aurochs/db']);
     });
 
+    it('lets the device have new connections while the file system waits for it', async () => {
+      await devices.attach(request('nbd'));
+      machine.mounted('/srv/db', '43:0');
+      const said = { stdout: '', stderr: '' };
+      let answer: () => void = () => {};
+      const begun = new Promise<void>((begin) => {
+        const ended = new Promise<typeof said>((resolve) => (answer = () => resolve(said)));
+        machine.run = (program) => {
+          if (program === 'resize2fs') begin();
+          return program === 'resize2fs' ? ended : Promise.resolve(said);
+        };
+      });
+      const grown = devices.grow('db', 2n * SIZE_BYTES);
+      await begun;
+      await devices.attach(request('nbd', { sizeBytes: 2n * SIZE_BYTES }));
+      assert.equal(machine.nbdCalls.at(-1), 'reconnect 0');
+      answer();
+      await grown;
+    });
+
     it('needs a device', async () => {
       await refused(devices.grow('db', SIZE_BYTES), 'NOT_FOUND', /no device/);
     });

@@ -19,7 +19,8 @@ describe('VolumeFormatter', function () {
   const path = scratch.file('device');
   const formatter = new VolumeFormatter(host, scratch.file('images'));
   const target = { volume: 'db', volumeId: 'id-of-db', path, sizeBytes: BigInt(SIZE_BYTES) };
-  const format = () => formatter.format(target, (image) => run('mkfs.ext4', '-q', image).then(() => {}));
+  const format = () =>
+    formatter.format(target, (image) => run('mkfs.ext4', '-q', image).then(() => {}));
 
   beforeEach(() => {
     writeFileSync(path, '');
