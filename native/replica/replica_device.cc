@@ -362,7 +362,9 @@ void OpenedReplica::Describe(std::function<void(Result<ReplicaInfo>)> done) {
   });
 }
 
-// The barrier as snapshots use it, short; what stays is the hold.
+// What is dirty is flushed first, while writes go on: the snapshot that follows flushes again, with
+// writes held and the deadline running, and there may have been some GiB. Then the barrier as
+// snapshots use it, short; what stays is the hold.
 void OpenedReplica::HoldWrites(uint32_t deadline_ms, std::function<void(Result<uint64_t>)> done) {
   auto held = std::make_shared<Result<uint64_t>>(uint64_t{0});
   auto ended = [held, done = std::move(done)](const Status& status) {
@@ -370,10 +372,13 @@ void OpenedReplica::HoldWrites(uint32_t deadline_ms, std::function<void(Result<u
   };
   Run(ended, [this, deadline_ms, held](Done end) {
     if (hold_.on()) return end(HeldStatus());
-    core_.path().CloseGate([this, deadline_ms, held, end] {
-      *held = hold_.Begin(deadline_ms);
-      core_.path().Reopen();
-      end(held->status());
+    core_.path().Flush([this, deadline_ms, held, end](ErrorCode flushed) {
+      if (flushed != ErrorCode::kOk) return end(core_.FailedStatus());
+      core_.path().CloseGate([this, deadline_ms, held, end] {
+        *held = hold_.Begin(deadline_ms);
+        core_.path().Reopen();
+        end(held->status());
+      });
     });
   });
 }

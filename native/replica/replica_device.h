@@ -118,9 +118,9 @@ class ReplicaDevice : public BlockDevice {
   // Ends the copy to `name`, if there is one, and calls back when nothing is left of it.
   virtual void CancelCopy(const std::string& name, std::function<void()> ended) = 0;
 
-  // Holds back what would change the volume's data, and waits for what is under way. Calls back
-  // with the hold's number when that is so; reads and snapshots go on. Ends by ReleaseWrites, by
-  // BeginClose, or `deadline_ms` after it has begun; kBusy while there is one.
+  // Flushes, holds back what would change the volume's data, and waits for what is under way. Calls
+  // back with the hold's number when that is so; reads and snapshots go on. Ends by ReleaseWrites,
+  // by BeginClose, or `deadline_ms` after it has begun; kBusy while there is one.
   virtual void HoldWrites(uint32_t deadline_ms, std::function<void(Result<uint64_t>)> done) = 0;
   // Whether the hold was on until now; what was held back goes on.
   virtual bool ReleaseWrites(uint64_t hold) = 0;

@@ -1,12 +1,16 @@
 // Writes that are held back for the snapshots of a group.
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <future>
+#include <memory>
+#include <utility>
 #include <vector>
 
 #include "base/limits.h"
 #include "base/log.h"
 #include "support/block_io.h"
+#include "support/forwarding_directory.h"
 #include "support/replica_rig.h"
 #include "support/sim_directory.h"
 
@@ -22,11 +26,40 @@ constexpr uint64_t kSize = 4 * kMiB;
 constexpr uint64_t kBlock = kBlockBytes;
 constexpr uint32_t kLongMs = kWriteHoldMsMax;
 
+// A directory whose files do something before they sync, once.
+class SyncHookDirectory final : public test::ForwardingDirectory {
+ public:
+  SyncHookDirectory(std::unique_ptr<Directory> directory, std::function<void()>& before_sync)
+      : ForwardingDirectory(std::move(directory)), before_sync_(before_sync) {}
+
+ private:
+  class HookedFile final : public test::ForwardingFile {
+   public:
+    HookedFile(std::unique_ptr<File> file, std::function<void()>& before_sync)
+        : ForwardingFile(std::move(file)), before_sync_(before_sync) {}
+    Status SyncData() override {
+      if (auto hook = std::exchange(before_sync_, nullptr)) hook();
+      return ForwardingFile::SyncData();
+    }
+
+   private:
+    std::function<void()>& before_sync_;
+  };
+
+  std::unique_ptr<File> Wrap(std::unique_ptr<File> file) override {
+    return std::make_unique<HookedFile>(std::move(file), before_sync_);
+  }
+
+  std::function<void()>& before_sync_;
+};
+
 class ReplicaWriteHold : public testing::Test {
  protected:
   void SetUp() override {
     ASSERT_TRUE(CreateReplica(*disk_.Root(), "r", {kVolumeId, kReplicaId, kSize}).ok());
-    ASSERT_TRUE(rig_.Open(disk_.Root()->OpenDirectory("r").value()).ok());
+    auto directory = disk_.Root()->OpenDirectory("r").value();
+    ASSERT_TRUE(
+        rig_.Open(std::make_unique<SyncHookDirectory>(std::move(directory), before_sync_)).ok());
     ASSERT_EQ(rig_.Fill(0, 4 * kBlock, 1), ErrorCode::kOk);
   }
   void TearDown() override {
@@ -37,6 +70,7 @@ class ReplicaWriteHold : public testing::Test {
   }
 
   SimDisk disk_;
+  std::function<void()> before_sync_;
   ReplicaRig rig_{false};
 };
 
@@ -96,6 +130,22 @@ TEST_F(ReplicaWriteHold, WaitsForWhatIsUnderWay) {
     for (auto& write : writes) EXPECT_TRUE(IsAnswered(write));
     EXPECT_TRUE(rig_.Release(hold));
   }
+}
+
+// Some GiB may be dirty; flushed by the snapshot, they would use up the deadline with writes held.
+TEST_F(ReplicaWriteHold, FlushesBeforeItBeginsAndWritesGoOnMeanwhile) {
+  ErrorCode meanwhile = ErrorCode::kUnavailable;
+  before_sync_ = [&] { meanwhile = rig_.Fill(kBlock, kBlock, 2); };
+  const uint64_t hold = rig_.Hold(kLongMs).value();
+  EXPECT_EQ(meanwhile, ErrorCode::kOk);
+  before_sync_ = nullptr;
+  EXPECT_TRUE(rig_.Release(hold));
+}
+
+TEST_F(ReplicaWriteHold, IsNotBegunWhenWhatIsDirtyIsLost) {
+  disk_.FailNextSyncData();
+  EXPECT_EQ(rig_.Hold(kLongMs).status().code(), ErrorCode::kIo);
+  EXPECT_EQ(rig_.Fill(0, kBlock, 2), ErrorCode::kIo) << "it fails instead of waiting";
 }
 
 TEST_F(ReplicaWriteHold, EndsByItselfAfterItsDeadline) {
