@@ -21,7 +21,11 @@ inline constexpr uint64_t kUnixMsMax = 253'402'300'799'999;  // year 9999, the l
 inline constexpr uint32_t kMergeWatchersMax = 8192;          // who hear of the end of a merge
 inline constexpr uint32_t kSnapshotCopiesMax = 2;  // at once, of one volume: they share its disk
 inline constexpr uint32_t kHostSnapshotCopiesMax = 4;  // each keeps one of kBlockingThreadsMax busy
-inline constexpr uint32_t kCopyProgressMsMin = 250;    // between two events of one copy
+// What copies leave free on a file system, the larger of both: without a block left, the volumes in
+// use there fail writes at once; with these, somebody hears of a full disk before they do.
+inline constexpr uint64_t kCopyFreeBytesMin = 64 * kMiB;
+inline constexpr uint32_t kCopyFreePercentMin = 1;
+inline constexpr uint32_t kCopyProgressMsMin = 250;   // between two events of one copy
 inline constexpr uint32_t kWriteHoldMsMax = 30'000;   // Linux gives up a SCSI command after so long
 inline constexpr uint32_t kReplicaCommandsMax = 256;  // of one replica, waiting; then kBusy
 

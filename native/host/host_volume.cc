@@ -237,6 +237,7 @@ void HostVolume::StartCopy(const std::string& id, const SnapshotCopyConfig& copy
   };
   target.name = copy.name;
   target.options = copy.options;
+  target.space = surroundings_.copy_space;
   auto ended = [slots, finish = std::move(finish)](Status status) {
     slots->Give();
     finish(std::move(status));

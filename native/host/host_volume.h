@@ -60,6 +60,7 @@ class HostVolume : public std::enable_shared_from_this<HostVolume> {
     nbd::Server* nbd = nullptr;
     DiskSweeper* sweeper = nullptr;
     CopySlots* copy_slots = nullptr;
+    CopySpace* copy_space = nullptr;
     EventSink events;
     // The device is gone and nothing of the host is used any more. On the volume's loop.
     std::function<void()> closed;

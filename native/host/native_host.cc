@@ -259,6 +259,7 @@ HostVolume::Surroundings NativeHost::SurroundingsFor(LoopSet::Member& member, ui
   surroundings.nbd = nbd_.get();
   surroundings.sweeper = &sweeper_;
   surroundings.copy_slots = &copy_slots_;
+  surroundings.copy_space = &copy_space_;
   surroundings.events = events_;
   surroundings.closed = [this, &member, id] {
     loops_->control().Post([this, &member, id] { VolumeClosed(id, member); });

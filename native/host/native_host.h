@@ -27,6 +27,7 @@
 #include "iscsi/server.h"
 #include "nbd/kernel_client.h"
 #include "nbd/server.h"
+#include "replica/copy_space.h"
 #include "replica/disk_probe.h"
 #include "replica/fsck.h"
 #include "replica/replica_device.h"
@@ -131,6 +132,7 @@ class NativeHost {
   std::unique_ptr<nbd::Server> nbd_;
   DiskSweeper sweeper_;
   CopySlots copy_slots_;
+  CopySpace copy_space_;
   std::unique_ptr<LoopSet> loops_;
 
   // The rest belongs to the control loop.

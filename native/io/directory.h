@@ -26,6 +26,11 @@ class DirectoryLock {
   virtual ~DirectoryLock() = default;
 };
 
+struct FileSystemSpace {
+  uint64_t size_bytes = 0;
+  uint64_t free_bytes = 0;  // that ordinary users may still write
+};
+
 class Directory {
  public:
   virtual ~Directory() = default;
@@ -47,8 +52,9 @@ class Directory {
   // Takes the exclusive lock `name`; kBusy if another process, or another lock of this one, has it.
   virtual Result<std::unique_ptr<DirectoryLock>> Lock(std::string_view name) = 0;
 
-  // Bytes that ordinary users may still write on this file system.
-  virtual Result<uint64_t> FreeBytes() = 0;
+  virtual Result<FileSystemSpace> Space() = 0;
+  // The number of this file system's device: the same for all of its directories.
+  virtual Result<uint64_t> DeviceNumber() = 0;
   // For messages.
   virtual const std::string& path() const = 0;
 };

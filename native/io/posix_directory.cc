@@ -122,10 +122,17 @@ class PosixDirectory : public Directory {
     return std::unique_ptr<DirectoryLock>(new PosixDirectoryLock(std::move(fd)));
   }
 
-  Result<uint64_t> FreeBytes() override {
+  Result<FileSystemSpace> Space() override {
     struct statvfs info;
     if (::fstatvfs(fd_.get(), &info) != 0) return Status::FromErrno(errno, "statvfs " + path_);
-    return static_cast<uint64_t>(info.f_bavail) * info.f_frsize;
+    const uint64_t unit_bytes = info.f_frsize;
+    return FileSystemSpace{info.f_blocks * unit_bytes, info.f_bavail * unit_bytes};
+  }
+
+  Result<uint64_t> DeviceNumber() override {
+    struct stat info;
+    if (::fstat(fd_.get(), &info) != 0) return Status::FromErrno(errno, "stat " + path_);
+    return uint64_t{info.st_dev};
   }
 
   const std::string& path() const override { return path_; }

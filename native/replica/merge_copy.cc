@@ -21,9 +21,7 @@ std::vector<Extent> ExtentsIn(const BlockSet& blocks, const Extent& range) {
 Status CopyExtent(Layer& from, Layer& to, const Extent& extent, std::vector<std::byte>* buffer) {
   const Status cloned =
       to.file->CloneRangeFrom(*from.file, extent.offset_bytes, extent.length_bytes);
-  const bool must_copy = cloned.code() == ErrorCode::kUnsupported ||
-                         cloned.code() == ErrorCode::kInvalidArgument;  // extents of other grain
-  if (!must_copy) return cloned;
+  if (!MustCopy(cloned)) return cloned;
   buffer->resize(std::max(buffer->size(), extent.length_bytes));
   const auto bytes = std::span(*buffer).first(extent.length_bytes);
   RETURN_IF_ERROR(from.file->ReadAt(bytes, extent.offset_bytes));
@@ -54,6 +52,11 @@ Status FindNext(std::span<Layer* const> sources, MergeStep* step) {
 }
 
 }  // namespace
+
+bool MustCopy(const Status& cloned) {
+  return cloned.code() == ErrorCode::kUnsupported ||
+         cloned.code() == ErrorCode::kInvalidArgument;  // extents of other grain
+}
 
 Status CopyUp(const MergePair& pair, MergeStep* step, std::vector<std::byte>* buffer) {
   const uint64_t region = step->range.offset_bytes / kRegionBytes;

@@ -29,6 +29,10 @@ struct MergeStep {
   uint64_t next_bytes = 0;     // result: where the next step starts; past the end when none is left
 };
 
+// Whether `cloned`, what CloneRangeFrom answered, says that data has to be read and written
+// instead.
+bool MustCopy(const Status& cloned);
+
 // Copies up: gives the child the data and zeros of `layer` that it lacks.
 Status CopyUp(const MergePair& pair, MergeStep* step, std::vector<std::byte>* buffer);
 // Copies down: gives `layer` the data and zeros of the child, which is frozen and goes on hiding

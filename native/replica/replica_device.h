@@ -47,12 +47,16 @@ struct ReplicaCreateOptions {
   uint64_t size_bytes = 0;  // multiple of 4 KiB
 };
 
+class CopySpace;
+
 // What a copy of a snapshot becomes, and where.
 struct SnapshotCopyTarget {
   // Opens the directory that it is made in. Runs on a worker.
   std::function<Result<std::unique_ptr<Directory>>()> open_disk;
   std::string name;
   ReplicaCreateOptions options;  // not smaller than the snapshot
+  // Shared with all other copies of the process; outlives the copy.
+  CopySpace* space = nullptr;
 };
 
 // One range in which two states of a volume may differ, and what the newer one holds there.
@@ -111,8 +115,9 @@ class ReplicaDevice : public BlockDevice {
   // and durable and has its name; before that, and if it fails, there is nothing by that name. The
   // volume goes on serving; merges of the layers that are read wait. `progress` (may be empty)
   // hears its share done from 0 to 1, a few times a second. kNoSpace before anything is copied when
-  // it cannot fit; kAlreadyExists only when what is there is durable; kAborted when it is cancelled
-  // or BeginClose is called; kBusy while there are kSnapshotCopiesMax, or one to that name.
+  // it cannot fit beside the other copies; kAlreadyExists only when what is there is durable;
+  // kAborted when it is cancelled or BeginClose is called; kBusy while there are
+  // kSnapshotCopiesMax, or one to that name.
   virtual void CopySnapshot(std::string id, SnapshotCopyTarget target, Done done,
                             std::function<void(double)> progress) = 0;
   // Ends the copy to `name`, if there is one, and calls back when nothing is left of it.

@@ -56,28 +56,40 @@ void SnapshotCopy::HoldLayers(const ReplicaCore::Finished& finished) {
       Phase::kPreparing, [this] { return MakeDraft(); }, [this] { NextStep(); });
 }
 
-// On a worker.
+// On a worker. Nothing but an empty draft is written before there is room for all of it.
 Status SnapshotCopy::MakeDraft() {
   auto disk = target_.open_disk();
   if (!disk.ok()) return disk.status();
   disk_ = std::move(*disk);
-  auto allocated = AllocatedBytes();
-  if (!allocated.ok()) return allocated.status();
-  auto free = disk_->FreeBytes();
-  if (!free.ok()) return free.status();
   auto draft = ReplicaDraft::Begin(*disk_, target_.name, target_.options);
-  if (draft.ok()) draft_ = std::move(*draft);
-  const bool fits = *allocated <= *free;
-  if (fits || (!draft.ok() && draft.status().code() != ErrorCode::kNoSpace)) return draft.status();
-  // It still fits if it takes no space of its own, which only trying tells.
-  if (draft.ok()) {
-    auto shares = CanShareExtents();
-    if (!shares.ok()) return shares.status();
-    if (*shares) return Status::Ok();
+  if (!draft.ok()) return draft.status();
+  draft_ = std::move(*draft);
+  auto shares = CanShareExtents();
+  if (!shares.ok()) return shares.status();
+  return *shares ? Status::Ok() : ClaimSpace();
+}
+
+// Whether the draft can share extents with the source, and so takes no space of its own: only
+// trying tells. Tried with one block, which is a hole again afterwards.
+Result<bool> SnapshotCopy::CanShareExtents() {
+  File& head = *draft_->head().file;
+  const Status cloned = head.CloneRangeFrom(*path_.front()->file, 0, kBlockBytes);
+  if (MustCopy(cloned)) return false;
+  RETURN_IF_ERROR(cloned);
+  RETURN_IF_ERROR(head.PunchHole(0, kBlockBytes));
+  return true;
+}
+
+Status SnapshotCopy::ClaimSpace() {
+  auto most_bytes = AllocatedBytes();
+  if (!most_bytes.ok()) return most_bytes.status();
+  auto claim = target_.space->Take(*disk_, *most_bytes);
+  if (claim.ok()) {
+    claim_ = std::move(*claim);
+    return Status::Ok();
   }
-  return {ErrorCode::kNoSpace, "a copy of snapshot " + snapshot_id_ + " takes up to " +
-                                   std::to_string(*allocated) + " bytes; below " + disk_->path() +
-                                   " " + std::to_string(*free) + " are free"};
+  return {claim.status().code(),
+          "a copy of snapshot " + snapshot_id_ + ": " + claim.status().message()};
 }
 
 // What the copy takes at most.
@@ -89,22 +101,6 @@ Result<uint64_t> SnapshotCopy::AllocatedBytes() const {
     sum_bytes += *bytes;
   }
   return std::min(sum_bytes, size_bytes_);
-}
-
-// Whether the draft can share extents with the source: tried with one block, which is a hole again
-// afterwards.
-Result<bool> SnapshotCopy::CanShareExtents() {
-  File& head = *draft_->head().file;
-  for (Layer* layer : path_) {
-    auto data = layer->file->NextData(0, layer->size_bytes);
-    if (!data.ok()) return data.status();
-    if (!data->has_value()) continue;
-    const uint64_t block_bytes = AlignDown((*data)->offset_bytes, kBlockBytes);
-    const bool shared = head.CloneRangeFrom(*layer->file, block_bytes, kBlockBytes).ok();
-    if (Status punched = head.PunchHole(block_bytes, kBlockBytes); !punched.ok()) return punched;
-    return shared;
-  }
-  return true;  // There is nothing to copy.
 }
 
 // Runs `work` on a worker, and `then` unless the copy has to end.
@@ -140,8 +136,19 @@ void SnapshotCopy::NextStep() {
 void SnapshotCopy::StepDone(Status status) {
   if (!status.ok()) return Undo(std::move(status));
   at_bytes_ = step_.next_bytes;
+  ShrinkClaim();
   ReportProgress();
   pace_.Rest();
+}
+
+// What was written is no longer free; what is left cannot be more than the rest of the snapshot.
+void SnapshotCopy::ShrinkClaim() {
+  if (claim_ == nullptr) return;
+  uint64_t left_bytes = claim_->bytes();
+  for (const Extent& copied : step_.copied) {
+    left_bytes -= std::min(left_bytes, copied.length_bytes);
+  }
+  claim_->ShrinkTo(std::min(left_bytes, size_bytes_ - std::min(at_bytes_, size_bytes_)));
 }
 
 void SnapshotCopy::ReportProgress() {
@@ -189,6 +196,7 @@ void SnapshotCopy::Undo(Status why) {
 
 void SnapshotCopy::End(Status status) {
   phase_ = Phase::kEnded;
+  claim_.reset();
   coalescer_.LetGo(held_layers_);
   auto ended = std::exchange(ended_, nullptr);
   ended(std::move(status));

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "replica/coalesce.h"
+#include "replica/copy_space.h"
 #include "replica/merge_copy.h"
 #include "replica/replica_core.h"
 #include "replica/replica_draft.h"
@@ -47,12 +48,14 @@ class SnapshotCopy {
 
   void HoldLayers(const ReplicaCore::Finished& finished);
   Status MakeDraft();
-  Result<uint64_t> AllocatedBytes() const;
   Result<bool> CanShareExtents();
+  Status ClaimSpace();
+  Result<uint64_t> AllocatedBytes() const;
   void RunPhase(Phase phase, std::function<Status()> work, std::function<void()> then);
   Status WhyStop() const;
   void NextStep();
   void StepDone(Status status);
+  void ShrinkClaim();
   void ReportProgress();
   void Sync();
   void Publish();
@@ -75,6 +78,7 @@ class SnapshotCopy {
   // For the worker while one runs.
   std::unique_ptr<Directory> disk_;
   std::unique_ptr<ReplicaDraft> draft_;
+  std::unique_ptr<CopySpace::Claim> claim_;  // null where extents are shared
   MergeStep step_;
   std::vector<std::byte> buffer_;
   bool published_ = false;

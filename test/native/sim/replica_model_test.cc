@@ -14,6 +14,7 @@
 
 #include "base/limits.h"
 #include "io/event_loop.h"
+#include "replica/copy_space.h"
 #include "replica/replica_device.h"
 #include "replica/replica_meta.h"
 #include "support/loop_test.h"
@@ -373,6 +374,7 @@ class ModelRun {
     target.open_disk = [this]() -> Result<std::unique_ptr<Directory>> { return store_.Disk(); };
     target.name = "copy";
     target.options = {kVolumeId, kReplicaId, live_.sectors() * kSectorBytes};
+    target.space = &copy_space_;
     auto state = std::make_shared<VolumeModel>(snapshots_.at(id));
     device_->CopySnapshot(id, target,
                           [this, state](const Status& status) { CopyEnded(*state, status); }, {});
@@ -524,6 +526,7 @@ class ModelRun {
   ModelStore& store_;
   std::mt19937_64 random_;
   const uint64_t operations_;
+  CopySpace copy_space_;
   std::unique_ptr<ReplicaDevice> device_;
   VolumeModel live_;
   std::map<std::string, VolumeModel> snapshots_;

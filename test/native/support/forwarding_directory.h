@@ -72,7 +72,8 @@ class ForwardingDirectory : public Directory {
   Result<std::unique_ptr<DirectoryLock>> Lock(std::string_view name) override {
     return directory_->Lock(name);
   }
-  Result<uint64_t> FreeBytes() override { return directory_->FreeBytes(); }
+  Result<FileSystemSpace> Space() override { return directory_->Space(); }
+  Result<uint64_t> DeviceNumber() override { return directory_->DeviceNumber(); }
   const std::string& path() const override { return directory_->path(); }
 
  protected:

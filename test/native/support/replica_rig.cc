@@ -2,7 +2,14 @@
 
 #include <utility>
 
+#include "replica/copy_space.h"
+
 namespace aurochs::test {
+namespace {
+
+CopySpace copy_space;  // Of the process, as in a host.
+
+}  // namespace
 
 std::string SnapshotId(const std::string& word) {
   return "snapshot-" + word;
@@ -165,7 +172,7 @@ std::future<Status> ReplicaRig::StartCopy(const std::string& word, OpenDisk open
                                           std::function<void(double)> progress) {
   auto promise = std::make_shared<std::promise<Status>>();
   SnapshotCopyTarget target{
-      std::move(open_disk), name, {"volume-" + name, "replica-" + name, size_bytes}};
+      std::move(open_disk), name, {"volume-" + name, "replica-" + name, size_bytes}, &copy_space};
   loop().Post([this, promise, word, target, progress = std::move(progress)] {
     device_->CopySnapshot(
         SnapshotId(word), target,

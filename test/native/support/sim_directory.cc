@@ -261,12 +261,15 @@ class SimDirectory : public Directory {
     return std::unique_ptr<DirectoryLock>(new SimLock(disk_, node_, std::string(name)));
   }
 
-  Result<uint64_t> FreeBytes() override {
+  Result<FileSystemSpace> Space() override {
     std::lock_guard lock(disk_.mutex_);
     RETURN_IF_ERROR(disk_.CheckAliveLocked(boot_));
     const uint64_t capacity_bytes = disk_.space_.capacity_bytes;
-    return capacity_bytes - std::min<uint64_t>(capacity_bytes, disk_.space_.used_bytes);
+    const uint64_t used_bytes = std::min<uint64_t>(capacity_bytes, disk_.space_.used_bytes);
+    return FileSystemSpace{capacity_bytes, capacity_bytes - used_bytes};
   }
+
+  Result<uint64_t> DeviceNumber() override { return reinterpret_cast<uintptr_t>(&disk_); }
 
   const std::string& path() const override { return path_; }
 

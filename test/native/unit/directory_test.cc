@@ -139,8 +139,13 @@ TEST_P(DirectoryTest, ALockExcludesAnotherOfTheSameProcessUntilItGoes) {
   EXPECT_TRUE(directory_->Lock("lock").ok());
 }
 
-TEST_P(DirectoryTest, KnowsTheFreeSpace) {
-  EXPECT_GT(directory_->FreeBytes().value(), 0u);
+TEST_P(DirectoryTest, KnowsItsFileSystemAndTheSpaceThere) {
+  const FileSystemSpace space = directory_->Space().value();
+  EXPECT_GT(space.free_bytes, 0u);
+  EXPECT_GE(space.size_bytes, space.free_bytes);
+  ASSERT_TRUE(directory_->CreateDirectory("inside").ok());
+  EXPECT_EQ(directory_->OpenDirectory("inside").value()->DeviceNumber().value(),
+            directory_->DeviceNumber().value());
 }
 
 TEST_P(DirectoryTest, ClonesOrSaysThatItCannot) {

@@ -292,12 +292,53 @@ TEST_F(ReplicaCopy, RunsTwiceAtOnceAndNoMore) {
 }
 
 TEST_F(ReplicaCopy, SaysAtOnceThatItCannotFit) {
-  target_.SetCapacityBytes(50 * kBlockBytes);
+  target_.SetCapacityBytes(kCopyFreeBytesMin + 50 * kBlockBytes);
   const Status status = Copy("a");
   EXPECT_EQ(status.code(), ErrorCode::kNoSpace);
   EXPECT_THAT(status.message(), HasSubstr(std::to_string(65 * kBlockBytes)));
-  EXPECT_THAT(status.message(), HasSubstr(std::to_string(50 * kBlockBytes)));
+  EXPECT_THAT(status.message(), HasSubstr(std::to_string(kCopyFreeBytesMin + 50 * kBlockBytes)));
   EXPECT_THAT(Names(), IsEmpty());
+}
+
+TEST_F(ReplicaCopy, LeavesSpaceForTheVolumesInUse) {
+  target_.SetCapacityBytes(kCopyFreeBytesMin + 64 * kBlockBytes);
+  EXPECT_EQ(Copy("a").code(), ErrorCode::kNoSpace);
+  target_.SetCapacityBytes(kCopyFreeBytesMin + 65 * kBlockBytes);
+  EXPECT_TRUE(Copy("a").ok());
+}
+
+// Each of the two fits; before, each compared itself with the same free space.
+TEST_F(ReplicaCopy, FitsBesideWhatCopiesOfOtherVolumesHaveStillToWriteOrIsRefused) {
+  ASSERT_TRUE(CreateReplica(*disk_.Root(), "r2", {kVolumeId, kReplicaId, kCopySourceBytes}).ok());
+  ReplicaRig other(false);
+  ASSERT_TRUE(other.Open(disk_.Root()->OpenDirectory("r2").value()).ok());
+  ASSERT_EQ(other.Fill(0, 65 * kBlockBytes, 1), ErrorCode::kOk);
+  ASSERT_TRUE(other.Snapshot("a").ok());
+  const auto copy_other = [&] {
+    return other
+        .StartCopy(
+            "a", [this] { return target_.Root(); }, "two", kCopySourceBytes)
+        .get();
+  };
+  target_.SetCapacityBytes(kCopyFreeBytesMin + 100 * kBlockBytes);
+  auto one = StartAndStop("a", "one");
+  const Status refused = copy_other();
+  EXPECT_EQ(refused.code(), ErrorCode::kNoSpace);
+  EXPECT_THAT(refused.message(), HasSubstr(std::to_string(65 * kBlockBytes) + " still to write"));
+  EXPECT_THAT(Names(), ElementsAre(".new-one"));
+  auto cancelled = rig_.StartCancel("one");
+  gate_.Open();
+  EXPECT_EQ(one.get().code(), ErrorCode::kAborted);
+  cancelled.get();
+  ASSERT_TRUE(target_.Root()->Sync().ok());  // Until then a power cut could bring its files back.
+  EXPECT_TRUE(copy_other().ok()) << "what a copy had claimed goes with it";
+}
+
+TEST_F(ReplicaCopy, CountsWhatItHasWrittenOnce) {
+  target_.SetCapacityBytes(kCopyFreeBytesMin + 140 * kBlockBytes);
+  ASSERT_TRUE(Copy("a", "one").ok());
+  EXPECT_TRUE(Copy("a", "two").ok());
+  EXPECT_EQ(Copy("a", "three").code(), ErrorCode::kNoSpace);
 }
 
 TEST_F(ReplicaCopy, LeavesNothingBehindWhenAStepFails) {
@@ -344,6 +385,7 @@ TEST(ReplicaCopyOnOneDisk, SharesExtentsWhereItCanAndThenNeedsNoSpace) {
   ReplicaRig rig;
   ASSERT_TRUE(rig.Open(disk.Root()->OpenDirectory("r").value()).ok());
   auto held = test::TakeThreeSnapshots(rig);
+  disk.SetCapacityBytes(kCopyFreeBytesMin);
   for (const std::string word : {"a", "b", "c"}) {
     ASSERT_TRUE(rig.StartCopy(
                        word, [&] { return disk.Root(); }, word, kCopySourceBytes)

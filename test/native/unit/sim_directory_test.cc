@@ -378,7 +378,7 @@ TEST(SimDisk, RunsOutOfSpaceAfterWhatFitsAndGetsItBackFromHolesAndRemovedFiles) 
   MakeDurable(disk, Block('a'));
   disk.SetCapacityBytes(3 * kBlockBytes);
   auto root = disk.Root();
-  EXPECT_EQ(root->FreeBytes().value(), 2 * kBlockBytes);
+  EXPECT_EQ(root->Space()->free_bytes, 2 * kBlockBytes);
   auto file = Open(disk, "f");
   EXPECT_EQ(file->WriteAt(BytesOf(std::string(4 * kBlockBytes, 'b')), kBlockBytes).code(),
             ErrorCode::kNoSpace);
@@ -388,9 +388,9 @@ TEST(SimDisk, RunsOutOfSpaceAfterWhatFitsAndGetsItBackFromHolesAndRemovedFiles) 
   Put(*file, 3, Block('d'));
   ASSERT_TRUE(root->Remove("f").ok());
   ASSERT_TRUE(root->Sync().ok());
-  EXPECT_EQ(root->FreeBytes().value(), 0u) << "still open";
+  EXPECT_EQ(root->Space()->free_bytes, 0u) << "still open";
   file.reset();
-  EXPECT_EQ(root->FreeBytes().value(), 3 * kBlockBytes);
+  EXPECT_EQ(root->Space()->free_bytes, 3 * kBlockBytes);
 }
 
 TEST(SimDisk, RefusesFilesLargerThanTheFileSystemHolds) {
