@@ -15,7 +15,9 @@ const OF_CONTROLLER = [
   'SNAPSHOT_METADATA_SERVICE',
 ] as const;
 
-export function identityService(agent: AgentApi, mode: CsiMode, version: string): IdentityCalls {
+type Health = Pick<AgentApi, 'health'>;
+
+export function identityService(agent: Health, mode: CsiMode, version: string): IdentityCalls {
   const services = [
     'VOLUME_ACCESSIBILITY_CONSTRAINTS' as const,
     ...(mode === 'node' ? [] : OF_CONTROLLER),
@@ -32,7 +34,7 @@ export function identityService(agent: AgentApi, mode: CsiMode, version: string)
 }
 
 /** False while the agent starts; FAILED_PRECONDITION, as the specification wants, when it does not answer. */
-async function isReady(agent: AgentApi): Promise<boolean> {
+async function isReady(agent: Health): Promise<boolean> {
   try {
     return (await agent.health()).state === 'ready';
   } catch (thrown) {

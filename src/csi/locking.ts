@@ -32,7 +32,7 @@ export class Locks {
 
 type Calls = Record<string, (request: never) => Promise<unknown>>;
 
-/** For a call that changes something: what it must be alone with. */
+/** For a call that changes something, or may take for ever: what it must be alone with. */
 export type LockKeys<S extends Calls> = {
   [M in keyof S]?: (request: Parameters<S[M]>[0]) => string[];
 };

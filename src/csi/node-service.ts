@@ -54,6 +54,8 @@ export function nodeService(agent: AgentApi, nodeId: string): NodeCalls {
     NodePublishVolume: volume,
     NodeUnpublishVolume: volume,
     NodeExpandVolume: volume,
+    // It changes nothing, but a file system that does not answer would keep each call, and its connection to the agent.
+    NodeGetVolumeStats: ({ volumeId, volumePath }) => [`stats ${volumeId} ${volumePath}`],
   });
 }
 

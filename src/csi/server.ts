@@ -22,6 +22,8 @@ import { snapshotMetadataService } from './snapshot-metadata-service.js';
 
 export interface CsiServerOptions {
   agent: AgentApi;
+  /** Asked over a connection of its own, so that a Probe never waits for other calls. */
+  health: Pick<AgentApi, 'health'>;
   mode: CsiMode;
   /** Id or name of the agent's node; the only one that the agent knows when absent. */
   nodeId?: string | undefined;
@@ -43,9 +45,9 @@ export class CsiServer {
     options: CsiServerOptions,
     readonly node: NodeBody,
   ) {
-    const { agent, mode, version, log } = options;
+    const { agent, health, mode, version, log } = options;
     this.#adapter = new CallAdapter(log, this.metrics);
-    this.#add('Identity', identityService(agent, mode, version));
+    this.#add('Identity', identityService(health, mode, version));
     if (mode !== 'node') {
       this.#add('Controller', controllerService(agent));
       this.#add('GroupController', groupControllerService(agent));

@@ -26,8 +26,10 @@ export async function startCsi(
     connectionsMax: CSI_AGENT_CONNECTIONS_MAX,
   });
   lifecycle.started('CSI agent client', () => agent.close());
+  const health = new ApiClient({ socketPath: apiSocket, connectionsMax: 1 });
+  lifecycle.started('CSI health client', () => health.close());
   const version = readVersion();
-  const server = await CsiServer.create({ agent, mode, nodeId, version, log });
+  const server = await CsiServer.create({ agent, health, mode, nodeId, version, log });
   if (metrics !== null) await startMetrics(server, metrics, config, log, lifecycle);
   await makeDirectories(dirname(socketPath));
   await removeStaleSocket(socketPath, flags.endpoint);

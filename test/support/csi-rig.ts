@@ -41,6 +41,7 @@ export class CsiRig {
     const log = listLogger(lines);
     const server = await CsiServer.create({
       agent: agent.api,
+      health: agent.api,
       mode,
       nodeId,
       version: '1.2.3',

@@ -207,6 +207,18 @@ describe('csi: node', () => {
       assert.deepEqual(volumeCondition, { abnormal: true, message: 'read-only' });
     });
 
+    it('is asked once at a time, as a file system that hangs does not answer', async () => {
+      await stage();
+      const asking = rig.agent.gate('volumeUsage');
+      const first = stats('v', '/staging');
+      await asking.reached;
+      await assert.rejects(stats('v', '/staging'), withCode('ABORTED', /stats v/));
+      assert.equal(rig.agent.count('volumeUsage'), 1);
+      asking.release();
+      await first;
+      await stats('v', '/staging');
+    });
+
     it('refuses missing fields and what is not there', async () => {
       await assert.rejects(stats('', '/staging'), withCode('INVALID_ARGUMENT'));
       await assert.rejects(stats('v', ''), withCode('INVALID_ARGUMENT'));
