@@ -131,6 +131,12 @@ export class ApiClient {
     return this.#list(`${volumePath(volume)}/snapshots`);
   }
 
+  /** Of all volumes as they were last seen; none is opened for it. */
+  snapshotsLastSeen(name: string): Promise<api.SnapshotBody[]> {
+    const query = new URLSearchParams({ name });
+    return this.#list(`/v1/snapshots?${query.toString()}`);
+  }
+
   snapshot(volume: string, snapshot: string): Promise<api.SnapshotBody> {
     return this.#call('GET', snapshotPath(volume, snapshot));
   }

@@ -407,6 +407,7 @@ export const QUERY = {
   none: object({}),
   secrets: object({ secrets: { type: 'string', enum: ['1'] } }, ['secrets']),
   path: object({ path }),
+  name: object({ name: { type: 'string', maxLength: API_PARAM_CHARS_MAX } }),
   diff: object(
     {
       from: { type: 'string', maxLength: API_PARAM_CHARS_MAX },

@@ -16,6 +16,7 @@ export type AgentApi = Pick<
   | 'unpublishVolume'
   | 'setVolumeLabels'
   | 'snapshots'
+  | 'snapshotsLastSeen'
   | 'snapshot'
   | 'createSnapshot'
   | 'deleteSnapshot'

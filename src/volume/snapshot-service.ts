@@ -8,10 +8,10 @@ import { newId } from '../core/ids.js';
 import { DIFF_RUNS_DEFAULT, DIFF_RUNS_MAX } from '../core/limits.js';
 import type { Logger } from '../core/logger.js';
 import type { DomainEvents } from './events.js';
-import type { DiffRun, GroupMember, Snapshot, Volume } from './model.js';
+import type { DiffRun, GroupMember, Snapshot, SnapshotGroup, Volume } from './model.js';
 import { checkSnapshotName } from './names.js';
 import type { OpenVolume, OpenVolumes } from './open-volumes.js';
-import type { EngineSnapshot, NodeDevices, Store } from './ports.js';
+import type { EngineSnapshot, NodeDevices, ReplicaDescription, Store } from './ports.js';
 import { takenGroups } from './snapshot-groups.js';
 import { holdStill } from './stillness.js';
 import { changeVolume } from './waiting.js';
@@ -52,6 +52,20 @@ export class SnapshotService {
     return this.#work(volume, async (open, current) =>
       find(await this.#snapshots(current, open), volume, nameOrId),
     );
+  }
+
+  /** Of all volumes, as they were last seen: no volume is opened, so one that was not open since the agent started shows none. */
+  async lastSeen(name: string): Promise<Snapshot[]> {
+    const { store, open } = this.deps;
+    const groups = await takenGroups(store);
+    const { items } = await store.list('volume');
+    return items.flatMap(({ value: volume }) => {
+      const description = open.lastDescription(volume);
+      if (description === null) return [];
+      const shares = open.get(volume)?.mergeShares ?? new Map<string, number>();
+      const named = description.snapshots.filter((snapshot) => snapshot.name === name);
+      return told(volume, { ...description, snapshots: named }, shares, groups);
+    });
   }
 
   create(volume: string, name?: string): Promise<Snapshot> {
@@ -156,16 +170,7 @@ export class SnapshotService {
 
   async #snapshots(volume: Volume, open: OpenVolume): Promise<Snapshot[]> {
     const description = await this.deps.open.describe(open);
-    const groups = await takenGroups(this.deps.store);
-    return description.snapshots.map((snapshot) => ({
-      ...fromEngine(snapshot),
-      // Nobody needs it any more: it goes in a moment.
-      removing: snapshot.removing || volume.unwanted.includes(snapshot.id),
-      volume: volume.name,
-      mergeShare: snapshot.removing ? (open.mergeShares.get(snapshot.id) ?? null) : null,
-      headParent: snapshot.id === description.headParent,
-      group: groups.find(({ members }) => isMember(members, volume, snapshot.id))?.id ?? null,
-    }));
+    return told(volume, description, open.mergeShares, await takenGroups(this.deps.store));
   }
 
   async #belongsToGroup({ name, volume, group: id }: Snapshot): Promise<AurochsError> {
@@ -182,6 +187,23 @@ export class SnapshotService {
     this.deps.log.info(`snapshot ${change}`, { volume, snapshot });
     this.deps.events.emit({ type: 'snapshot', volume, change, snapshot });
   }
+}
+
+function told(
+  volume: Volume,
+  description: ReplicaDescription,
+  mergeShares: ReadonlyMap<string, number>,
+  groups: readonly SnapshotGroup[],
+): Snapshot[] {
+  return description.snapshots.map((snapshot) => ({
+    ...fromEngine(snapshot),
+    // Nobody needs it any more: it goes in a moment.
+    removing: snapshot.removing || volume.unwanted.includes(snapshot.id),
+    volume: volume.name,
+    mergeShare: snapshot.removing ? (mergeShares.get(snapshot.id) ?? null) : null,
+    headParent: snapshot.id === description.headParent,
+    group: groups.find(({ members }) => isMember(members, volume, snapshot.id))?.id ?? null,
+  }));
 }
 
 function isMember(members: readonly GroupMember[], volume: Volume, snapshotId: string): boolean {

@@ -83,7 +83,7 @@ describe('a CSI driver with much to do', function () {
     assert.deepEqual(readdirSync(scratch.file('target')), []);
   });
 
-  /** Each of them asks every volume, which is opened for it when it is detached. */
+  /** The list asks every volume, which is opened for it when it is detached. */
   const timeSnapshots = async (): Promise<void> => {
     const started = performance.now();
     const request = { sourceVolumeId: 'pvc-0', name: 'first' };

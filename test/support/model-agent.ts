@@ -163,6 +163,11 @@ export class ModelAgent implements AgentApi {
     return structuredClone(this.#named(volume).snapshots);
   }
 
+  async snapshotsLastSeen(name: string): Promise<api.SnapshotBody[]> {
+    const all = [...this.stored.values()].flatMap(({ snapshots }) => snapshots);
+    return structuredClone(all.filter((each) => each.name === name));
+  }
+
   async snapshot(volume: string, snapshot: string): Promise<api.SnapshotBody> {
     return structuredClone(this.#snapshot(volume, snapshot));
   }

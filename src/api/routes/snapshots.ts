@@ -32,6 +32,20 @@ function readRoutes(app: FastifyInstance, deps: RouteDeps): void {
     }),
   );
 
+  app.get<{ Querystring: { name: string } }>(
+    '/v1/snapshots',
+    {
+      schema: {
+        summary: 'Snapshots of that name, of all volumes as they were last seen; none is opened',
+        querystring: QUERY.name,
+        response: answers(200, 'SnapshotList'),
+      },
+    },
+    async (request) => ({
+      items: (await snapshots.lastSeen(request.query.name)).map(snapshotBody),
+    }),
+  );
+
   app.get<SnapshotParams>(
     '/v1/volumes/:name/snapshots/:snapshot',
     {

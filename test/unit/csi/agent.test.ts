@@ -139,8 +139,17 @@ describe('csi: over the agent’s API', function () {
       if (path.includes('/w-')) replica.damaged = new AurochsError('CORRUPTION', 'damaged');
     }
     await assert.rejects(rig.client.call('ListSnapshots', {}), withCode('UNAVAILABLE', /w/));
-    const other = rig.client.call('CreateSnapshot', { sourceVolumeId: 'v', name: 'new' });
-    await assert.rejects(other, withCode('UNAVAILABLE'));
+    await rig.snapshot('v', 'new');
+  });
+
+  it('takes a snapshot without opening other volumes, and refuses the name of another’s', async () => {
+    for (const name of ['v', 'w', 'x']) await create(name);
+    await rig.snapshot('v', 's');
+    await assert.rejects(rig.snapshot('w', 's'), withCode('ALREADY_EXISTS', /volume, v/));
+    const { calls } = agent.plane.engine;
+    assert.ok(!calls.some((call) => call.startsWith('openVolume x-')), calls.join('\n'));
+    await rig.client.call('DeleteSnapshot', { snapshotId: await rig.snapshot('v', 's') });
+    await rig.snapshot('w', 's');
   });
 
   it('says what is wrong with a place, a node and a size', async () => {
