@@ -58,8 +58,10 @@ export class ApiClient {
     return this.#call('POST', '/v1/volumes', body);
   }
 
-  deleteVolume(name: string): Promise<void> {
-    return this.#call('DELETE', volumePath(name));
+  /** Its snapshots go with it, unless they are a reason to refuse. */
+  deleteVolume(name: string, withSnapshots: 'delete' | 'refuse' = 'delete'): Promise<void> {
+    const query = withSnapshots === 'refuse' ? '?withSnapshots=refuse' : '';
+    return this.#call('DELETE', `${volumePath(name)}${query}`);
   }
 
   attachVolume(name: string, body: api.VolumeAttachBody): Promise<api.VolumeBody> {

@@ -406,6 +406,7 @@ export const PARAMS = {
 export const QUERY = {
   none: object({}),
   secrets: object({ secrets: { type: 'string', enum: ['1'] } }, ['secrets']),
+  withSnapshots: object({ withSnapshots: { type: 'string', enum: ['refuse'] } }, ['withSnapshots']),
   path: object({ path }),
   name: object({ name: { type: 'string', maxLength: API_PARAM_CHARS_MAX } }),
   diff: object(

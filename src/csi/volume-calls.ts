@@ -1,5 +1,5 @@
 /** The controller's calls about volumes as such: from their creation to their deletion. */
-import type { DiskBody, NodeBody, VolumeBody } from '../api/types.js';
+import type { DiskBody, NodeBody } from '../api/types.js';
 import { AurochsError, hasCode } from '../core/errors.js';
 import { VOLUME_BYTES_MIN } from '../core/limits.js';
 import type { DeviceFrontend } from '../volume/model.js';
@@ -64,24 +64,9 @@ export function volumeCalls(agent: AgentApi): VolumeCalls {
 /** OK for what is gone. A volume with snapshots stays: they are parts of it and would go, too. */
 const deleteVolume: Handler<'DeleteVolume'> = async (agent, { volumeId }) => {
   required('volume_id', volumeId);
-  const volume = isVolumeName(volumeId) ? await orNull(agent.volume(volumeId)) : null;
-  if (volume === null) return {};
-  if (isThere(volume)) await refuseWithSnapshots(agent, volume);
-  await orNull(agent.deleteVolume(volume.name));
+  if (isVolumeName(volumeId)) await orNull(agent.deleteVolume(volumeId, 'refuse'));
   return {};
 };
-
-async function refuseWithSnapshots(agent: AgentApi, { name }: VolumeBody): Promise<void> {
-  // NOT_FOUND: it went meanwhile, or its replica did, and the snapshots with it.
-  const snapshots = (await orNull(agent.snapshots(name))) ?? [];
-  const kept = snapshots.filter(({ removing }) => !removing);
-  if (kept.length === 0) return;
-  throw new AurochsError(
-    'FAILED_PRECONDITION',
-    `volume ${name} has ${kept.length} snapshot(s)`,
-    'Delete them first.',
-  );
-}
 
 const publish: Handler<'ControllerPublishVolume'> = async (agent, request) => {
   required('volume_id', request.volumeId);

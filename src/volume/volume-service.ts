@@ -6,7 +6,7 @@
 import { isDeepStrictEqual } from 'node:util';
 
 import type { Clock } from '../core/clock.js';
-import { AurochsError } from '../core/errors.js';
+import { AurochsError, hasCode } from '../core/errors.js';
 import type { Logger } from '../core/logger.js';
 import { formatSizeExact } from '../core/units.js';
 import { type AttachVolume, wishToAttach } from './attach-request.js';
@@ -289,13 +289,18 @@ export class VolumeService {
     throw problemOf(seen, 'could not be expanded');
   }
 
-  /** FAILED_PRECONDITION while it is attached, published or copied from. */
-  async delete(name: string): Promise<void> {
-    // Exclusive, so that no copy of it is asked for between the look and the wish.
+  /**
+   * FAILED_PRECONDITION while it is attached, published or copied from; while it has snapshots, too, if `withSnapshots`
+   * says so: else they go with it.
+   */
+  async delete(name: string, withSnapshots: 'delete' | 'refuse' = 'delete'): Promise<void> {
+    // Exclusive, so that no copy or snapshot of it is asked for between the look and the wish.
     const { open, use } = this.deps;
     const stored = await use.takeAway(name, () =>
       open.exclusive(name, async () => {
-        await this.#refuseIfCopied(await this.get(name));
+        const volume = await this.get(name);
+        await this.#refuseIfCopied(volume);
+        if (withSnapshots === 'refuse') await this.#refuseIfSnapshots(volume);
         return this.#wishDeleted(name);
       }),
     );
@@ -337,6 +342,21 @@ export class VolumeService {
       'FAILED_PRECONDITION',
       `volume ${name} is being copied to volume ${copy.name}`,
       `Wait until volume ${copy.name} is there, or delete that one first.`,
+    );
+  }
+
+  async #refuseIfSnapshots({ name, state, desired, unwanted }: Volume): Promise<void> {
+    if (state === 'creating' || desired.deleted) return;
+    const { open } = this.deps;
+    const live = await orNone(open.forWork(name));
+    if (live === null) return; // Its replica is gone, and the snapshots with it.
+    const { snapshots } = await open.describe(live.open);
+    const kept = snapshots.filter(({ id, removing }) => !removing && !unwanted.includes(id));
+    if (kept.length === 0) return;
+    throw new AurochsError(
+      'FAILED_PRECONDITION',
+      `volume ${name} has ${kept.length} snapshot(s)`,
+      'Delete them first.',
     );
   }
 
@@ -409,6 +429,15 @@ export class VolumeService {
 /** Detached, or on its way to or from existence: nothing of it is open. */
 function isClosed(volume: Volume): boolean {
   return volume.state === 'detached' || volume.state === 'creating' || volume.state === 'deleting';
+}
+
+async function orNone<T>(asked: Promise<T>): Promise<T | null> {
+  try {
+    return await asked;
+  } catch (error) {
+    if (hasCode(error, 'NOT_FOUND')) return null;
+    throw error;
+  }
 }
 
 /** The publications to other nodes than those. */

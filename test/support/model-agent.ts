@@ -107,8 +107,12 @@ export class ModelAgent implements AgentApi {
     return structuredClone(body);
   }
 
-  async deleteVolume(name: string): Promise<void> {
-    const { body } = this.#named(name);
+  async deleteVolume(name: string, withSnapshots?: 'delete' | 'refuse'): Promise<void> {
+    const { body, snapshots } = this.#named(name);
+    const kept = snapshots.filter(({ removing }) => !removing);
+    if (withSnapshots === 'refuse' && kept.length > 0) {
+      refuse('FAILED_PRECONDITION', `volume ${name} has ${kept.length} snapshot(s)`);
+    }
     if (body.publications.length > 0) refuse('FAILED_PRECONDITION', `volume ${name} is published`);
     this.stored.delete(name);
   }

@@ -81,18 +81,18 @@ function lifeRoutes(app: FastifyInstance, deps: RouteDeps): void {
     },
   );
 
-  app.delete<Params>(
+  app.delete<Params & { Querystring: { withSnapshots?: 'refuse' } }>(
     '/v1/volumes/:name',
     {
       schema: {
         summary: 'Delete a detached volume with its snapshots; ends the copy that makes it',
         params: PARAMS.volume,
-        querystring: QUERY.none,
+        querystring: QUERY.withSnapshots,
         response: NO_CONTENT,
       },
     },
     async (request, reply) => {
-      await volumes.delete(request.params.name);
+      await volumes.delete(request.params.name, request.query.withSnapshots);
       return reply.status(204).send();
     },
   );

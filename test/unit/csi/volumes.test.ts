@@ -270,21 +270,7 @@ describe('csi: volumes', () => {
       await assert.rejects(remove('v'), withCode('FAILED_PRECONDITION', /published/));
     });
 
-    it('does not delete when the volume cannot be asked for its snapshots', async () => {
-      await create('v');
-      rig.agent.on('snapshots', async () => {
-        throw new AurochsError('CORRUPTION', 'replica.json is damaged');
-      });
-      await assert.rejects(remove('v'), withCode('DATA_LOSS'));
-      assert.equal(behind.stored.size, 1);
-    });
-
-    it('deletes a volume whose replica is gone, and a copy that is under way', async () => {
-      await create('v');
-      rig.agent.on('snapshots', async () => {
-        throw new AurochsError('NOT_FOUND', 'the replica directory is gone');
-      });
-      await remove('v');
+    it('deletes a copy that is under way', async () => {
       await create('source');
       behind.copiesWait = true;
       const volumeContentSource = { volume: { volumeId: 'source' } };

@@ -147,6 +147,23 @@ describe('snapshot groups', () => {
     assert.deepEqual(await names('b'), ['g'], 'of another volume');
   });
 
+  it('keep their volumes from being deleted where snapshots are a reason to refuse', async () => {
+    let deletion: Promise<void> | null = null;
+    plane.engine.hook = (where, call) => {
+      // Asked for while the group is taken, it is carried out when the group is there.
+      if (where === 'before' && call.startsWith('takeSnapshot')) {
+        deletion ??= plane.volumes.delete('a', 'refuse');
+        deletion.catch(() => undefined);
+      }
+    };
+    await plane.groups.create('g', ['a', 'b']);
+    assert.ok(deletion !== null);
+    await rejectsWith('FAILED_PRECONDITION', deletion, /a has 1 snapshot/);
+    assert.deepEqual(await names('a'), ['g']);
+    await plane.groups.delete('g');
+    await plane.volumes.delete('a', 'refuse');
+  });
+
   it('stay while a volume cannot be asked', async () => {
     await plane.groups.create('g', ['a', 'b']);
     plane.engine.failing.set('describe', new AurochsError('UNAVAILABLE', 'the disk is away'));

@@ -229,6 +229,23 @@ describe('volumes', () => {
     await rejectsWith('NOT_FOUND', plane.volumes.delete('db'));
   });
 
+  it('are kept for their snapshots when asked to, also when these cannot be looked at', async () => {
+    for (const name of ['db', 'bad', 'gone']) {
+      await plane.volumes.create({ name, sizeBytes: GIB });
+    }
+    await plane.snapshots.create('db', 's');
+    await rejectsWith('FAILED_PRECONDITION', plane.volumes.delete('db', 'refuse'), /1 snapshot/);
+    for (const [path, replica] of [...plane.disks.replicas]) {
+      if (path.includes('/bad-')) replica.damaged = new AurochsError('CORRUPTION', 'checksum');
+      if (path.includes('/gone-')) plane.disks.replicas.delete(path);
+    }
+    await rejectsWith('CORRUPTION', plane.volumes.delete('bad', 'refuse'), /checksum/);
+    await plane.volumes.delete('gone', 'refuse');
+    await plane.snapshots.delete('db', 's');
+    await plane.volumes.delete('db', 'refuse');
+    assert.equal((await plane.volumes.list()).length, 1);
+  });
+
   it('grow while attached and while detached, and never shrink', async () => {
     await plane.volumes.create({ name: 'db', sizeBytes: GIB });
     assert.equal((await plane.volumes.expand('db', 2n * GIB)).sizeBytes, 2n * GIB);
