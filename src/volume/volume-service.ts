@@ -7,6 +7,7 @@ import { isDeepStrictEqual } from 'node:util';
 
 import type { Clock } from '../core/clock.js';
 import { AurochsError, hasCode } from '../core/errors.js';
+import { KeyedMutex } from '../core/keyed-mutex.js';
 import type { Logger } from '../core/logger.js';
 import { formatSizeExact } from '../core/units.js';
 import { type AttachVolume, wishToAttach } from './attach-request.js';
@@ -69,6 +70,7 @@ export interface VolumeAccess {
 export class VolumeService {
   readonly #waiter: Waiter;
   readonly #creation: VolumeCreation;
+  readonly #attaching = new KeyedMutex(); // By volume name.
 
   constructor(private readonly deps: VolumeServiceDeps) {
     this.#waiter = new Waiter(deps);
@@ -128,8 +130,19 @@ export class VolumeService {
     return this.attachAs(name, request, ({ publications }) => publications);
   }
 
-  /** As attach, together with what `publish` makes of the publications. */
-  async attachAs(
+  /**
+   * As attach, together with what `publish` makes of the publications. One at a time for each volume: what a failure goes
+   * back to must not be the wish of another one that fails as well.
+   */
+  attachAs(
+    name: string,
+    request: AttachVolume,
+    publish: (volume: Volume) => Publication[],
+  ): Promise<Volume> {
+    return this.#attaching.run(name, () => this.#attachAs(name, request, publish));
+  }
+
+  async #attachAs(
     name: string,
     request: AttachVolume,
     publish: (volume: Volume) => Publication[],

@@ -100,6 +100,25 @@ describe('publications', () => {
     assert.deepEqual(volume.publications, []);
   });
 
+  it('of two nodes that fail at the same time leave nothing attached', async () => {
+    plane.node.failing.set('attach', new AurochsError('UNAVAILABLE', 'no iscsid'));
+    const sharing = { readOnly: true, shared: true };
+    const first = publish('alpha', sharing);
+    const second = new Promise<void>((resolve, reject) => {
+      plane.node.hook = async (where, call) => {
+        if (where !== 'before' || !call.startsWith('attach')) return;
+        plane.node.hook = () => undefined;
+        publish('beta', sharing).then(() => resolve(), reject);
+        // By then it has seen the volume as the first one wants it.
+        await plane.nodes.find('beta');
+        await plane.volumes.get('db');
+      };
+    });
+    for (const each of [first, second]) await rejectsWith('UNAVAILABLE', each, /iscsid/);
+    const { state, desired, publications } = await plane.volumes.get('db');
+    assert.deepEqual([state, desired.attached, publications], ['detached', false, []]);
+  });
+
   it('stay when a mount fails that began before them', async () => {
     plane.node.hook = async (where, call) => {
       if (where === 'before' && call.startsWith('mount')) await publish('alpha');
