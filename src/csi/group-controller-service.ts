@@ -6,6 +6,7 @@ import { SNAPSHOT_GROUP_VOLUMES_MAX } from '../core/limits.js';
 import { type AgentApi, orNull } from './agent-api.js';
 import { timestampAnswer } from './answers.js';
 import type { GroupControllerCalls } from './calls.js';
+import type { Snapshot } from './gen/csi/v1/Snapshot.js';
 import type { VolumeGroupSnapshot } from './gen/csi/v1/VolumeGroupSnapshot.js';
 import { locked } from './locking.js';
 import { shown, snapshotIdOf, snapshotNameFor, volumeNameOf } from './names.js';
@@ -23,7 +24,7 @@ export function groupControllerService(agent: AgentApi): GroupControllerCalls {
       const volumes = volumesOf(sourceVolumeIds);
       checkSnapshotParameters(parameters);
       const group = await agent.createSnapshotGroup({ name: ownName, volumes });
-      return { groupSnapshot: groupAnswer(group) };
+      return { groupSnapshot: await groupAnswer(agent, group) };
     },
 
     /** OK for a group that is gone. */
@@ -40,7 +41,7 @@ export function groupControllerService(agent: AgentApi): GroupControllerCalls {
       required('group_snapshot_id', groupSnapshotId);
       const group = await findGroup(agent, groupSnapshotId);
       checkMembers(group, snapshotIds);
-      return { groupSnapshot: groupAnswer(group) };
+      return { groupSnapshot: await groupAnswer(agent, group) };
     },
   };
   return locked(calls, {
@@ -82,19 +83,24 @@ function checkMembers(group: SnapshotGroupBody, snapshotIds: readonly string[]):
   );
 }
 
-function groupAnswer({ id, createdAt, members }: SnapshotGroupBody): VolumeGroupSnapshot {
+/** A member can have gone without its group: with its volume, or by a deletion of the group that has not ended. */
+async function groupAnswer(
+  agent: AgentApi,
+  { id, createdAt, members }: SnapshotGroupBody,
+): Promise<VolumeGroupSnapshot> {
   const creationTime = timestampAnswer(createdAt);
-  return {
-    groupSnapshotId: id,
-    creationTime,
-    readyToUse: true,
-    snapshots: members.map((member) => ({
+  const snapshots: Snapshot[] = [];
+  for (const member of members) {
+    const found = await orNull(agent.snapshot(member.volume, member.snapshot));
+    snapshots.push({
       snapshotId: snapshotIdOf(member),
       sourceVolumeId: member.volume,
       sizeBytes: member.sizeBytes,
       creationTime,
-      readyToUse: true,
+      readyToUse: found !== null && !found.removing,
       groupSnapshotId: id,
-    })),
-  };
+    });
+  }
+  const readyToUse = snapshots.every((snapshot) => snapshot.readyToUse);
+  return { groupSnapshotId: id, creationTime, readyToUse, snapshots };
 }

@@ -62,7 +62,7 @@ export class GroupService {
     checkVolumes(name, volumes);
     return this.#byName.run(name, async () => {
       const before = await this.deps.store.get('snapshotGroup', name);
-      if (before?.value.state === 'taken') return sameOrRefused(before.value, volumes);
+      if (before?.value.state === 'taken') return this.#sameOrRefused(before.value, volumes);
       if (before !== null) await this.#takeBack(before);
       const { items } = await this.deps.store.list('snapshotGroup');
       if (items.length >= SNAPSHOT_GROUPS_MAX) {
@@ -77,10 +77,11 @@ export class GroupService {
 
   /** Every snapshot of it, then itself. What is gone is skipped; a volume that cannot be asked ends it. */
   async delete(nameOrId: string): Promise<void> {
-    const { name } = await this.get(nameOrId);
+    const { id, name } = await this.get(nameOrId);
     await this.#byName.run(name, async () => {
       const stored = await this.deps.store.get('snapshotGroup', name);
-      if (stored === null) throw groupNotFound(nameOrId);
+      // The name may be another group's by now.
+      if (stored === null || stored.value.id !== id) throw groupNotFound(nameOrId);
       for (const member of stored.value.members) {
         await this.deps.snapshots.deleteMember(member);
       }
@@ -126,6 +127,20 @@ export class GroupService {
     }
     log.info('snapshot group created', { group: name, volumes: volumes.length });
     return value;
+  }
+
+  /** By ids: a volume that was deleted and made again is another one, of which the group has nothing. */
+  async #sameOrRefused(group: SnapshotGroup, volumes: readonly string[]): Promise<SnapshotGroup> {
+    const now = await Promise.all(volumes.map((name) => this.deps.store.get('volume', name)));
+    const ids = now.map((stored) => stored?.value.id ?? '');
+    const has = group.members.map(({ volumeId }) => volumeId);
+    if (isDeepStrictEqual(has.sort(), ids.sort())) return group;
+    const names = group.members.map(({ volume }) => volume).join(', ');
+    throw new AurochsError(
+      'ALREADY_EXISTS',
+      `there is a snapshot group ${JSON.stringify(group.name)} already, of ${names} as they were at its time`,
+      'Choose another name.',
+    );
   }
 
   async #participant(group: string, name: string): Promise<Participant> {
@@ -194,16 +209,6 @@ function checkVolumes(group: string, volumes: readonly string[]): void {
     'INVALID_ARGUMENT',
     `snapshot group ${group}: ${count === new Set(volumes).size ? `${count} volumes` : 'a volume is named twice'}`,
     `Name 1 to ${SNAPSHOT_GROUP_VOLUMES_MAX} volumes, each once.`,
-  );
-}
-
-function sameOrRefused(group: SnapshotGroup, volumes: readonly string[]): SnapshotGroup {
-  const has = group.members.map(({ volume }) => volume);
-  if (isDeepStrictEqual([...has].sort(), [...volumes].sort())) return group;
-  throw new AurochsError(
-    'ALREADY_EXISTS',
-    `there is a snapshot group ${JSON.stringify(group.name)} already, of ${has.join(', ')}`,
-    'Choose another name.',
   );
 }
 

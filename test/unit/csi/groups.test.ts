@@ -61,6 +61,16 @@ describe('csi: group snapshots', () => {
     await assert.rejects(get(''), withCode('INVALID_ARGUMENT'));
   });
 
+  it('is not ready once a member has gone with its volume, also if a volume of that name is back', async () => {
+    const { groupSnapshot } = await create('g', ['data', 'log']);
+    behind.stored.delete('log');
+    await rig.volume('log');
+    const { groupSnapshot: now } = await get(groupSnapshot.groupSnapshotId as string);
+    assert.equal(now.readyToUse, false);
+    const ready = (now.snapshots as { readyToUse: boolean }[]).map((each) => each.readyToUse);
+    assert.deepEqual(ready, [true, false]);
+  });
+
   it('deletes a group with its snapshots, and is content when it is gone', async () => {
     const { groupSnapshot } = await create('g', ['data', 'log']);
     const id = groupSnapshot.groupSnapshotId as string;

@@ -83,6 +83,24 @@ describe('snapshot groups', () => {
     await rejectsWith('ALREADY_EXISTS', plane.groups.create('nightly', ['a']), /of a, b/);
   });
 
+  it('are refused for volumes that were made again since', async () => {
+    await plane.groups.create('g', ['a', 'b']);
+    await plane.volumes.delete('b');
+    await rejectsWith('ALREADY_EXISTS', plane.groups.create('g', ['a', 'b']), /of a, b as/);
+    await plane.volumes.create({ name: 'b', sizeBytes: GIB });
+    await rejectsWith('ALREADY_EXISTS', plane.groups.create('g', ['a', 'b']), /of a, b as/);
+  });
+
+  it('are not deleted for one of the same name that was there before', async () => {
+    const { id } = await plane.groups.create('g', ['a']);
+    const first = plane.groups.delete(id);
+    await plane.groups.get(id); // By then it has begun.
+    const again = plane.groups.create('g', ['b']);
+    await rejectsWith('NOT_FOUND', plane.groups.delete(id));
+    await Promise.all([first, again]);
+    assert.deepEqual(await names('b'), ['g']);
+  });
+
   it('never wait for each other, in whatever order they name their volumes', async () => {
     await Promise.all([
       plane.groups.create('one', ['a', 'b', 'c']),
