@@ -64,6 +64,15 @@ export class LocalDiskDirectories implements DiskDirectories {
       throw ioError(error, path);
     }
   }
+
+  async syncReplicas(diskPath: string): Promise<void> {
+    const path = join(diskPath, 'replicas');
+    try {
+      await syncDirectory(path);
+    } catch (error) {
+      throw ioError(error, path);
+    }
+  }
 }
 
 /** Its parent must be there: a path that is mistyped, or whose disk is not mounted, is not made up. */

@@ -253,6 +253,8 @@ export interface DiskDirectories {
   removeIdentity(diskPath: string): Promise<void>;
   /** Names below `<disk>/replicas`. */
   listReplicas(diskPath: string): Promise<string[]>;
+  /** Makes those names durable. */
+  syncReplicas(diskPath: string): Promise<void>;
 }
 
 // -- Devices: an attached volume as a block device of this machine, through the kernel's initiators.

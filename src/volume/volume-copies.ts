@@ -137,9 +137,12 @@ export class VolumeCopies {
   async #make(copy: Copy): Promise<void> {
     const { target, source, cancelled } = copy;
     const place = onlyReplica(target);
-    const disk = await this.deps.open.disk(place.diskId);
-    // Whole before a crash: then it counts, whatever has become of its source.
-    if ((await this.deps.directories.listReplicas(disk.path)).includes(place.directory)) return;
+    const { open, directories } = this.deps;
+    const disk = await open.disk(place.diskId);
+    // Whole before a crash: then it counts, whatever has become of its source, once its name is durable (D2).
+    if ((await directories.listReplicas(disk.path)).includes(place.directory)) {
+      return directories.syncReplicas(disk.path);
+    }
     const live = await this.#openSource(copy);
     try {
       const release = await this.#slots.take(source.volumeId, cancelled.signal);
@@ -161,6 +164,8 @@ export class VolumeCopies {
     };
     cancelled.signal.addEventListener('abort', cancel);
     try {
+      // It may have been cancelled since it was given its turn, when nobody listened.
+      if (cancelled.signal.aborted) throw copyEnded(target);
       const { id: volumeId, sizeBytes } = target;
       const copy = { diskPath, name, volumeId, replicaId, sizeBytes };
       await live.engine.copySnapshot(source.snapshotId, copy);

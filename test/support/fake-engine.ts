@@ -36,6 +36,8 @@ export interface FakeReplica {
 export class FakeDisks implements DiskDirectories {
   readonly replicas = new Map<string, FakeReplica>(); // By "<disk path>/replicas/<name>".
   readonly identities = new Map<string, string>();
+  /** Disks whose names of replicas were made durable. */
+  readonly synced: string[] = [];
   fileBytesMax = 16n * 1024n ** 4n;
 
   /** Makes an empty replica. */
@@ -73,6 +75,10 @@ export class FakeDisks implements DiskDirectories {
     return [...this.replicas.keys()]
       .filter((path) => path.startsWith(prefix))
       .map((path) => path.slice(prefix.length));
+  }
+
+  async syncReplicas(diskPath: string): Promise<void> {
+    this.synced.push(diskPath);
   }
 }
 

@@ -74,6 +74,9 @@ describe('parts of the agent', () => {
       mkdirSync(join(directory, 'replicas/db-12345678'));
       writeFileSync(join(directory, 'replicas/file'), '');
       assert.deepEqual(await disks.listReplicas(directory), ['db-12345678']);
+      await disks.syncReplicas(directory);
+      const missing = disks.syncReplicas(join(directory, 'elsewhere'));
+      await assert.rejects(missing, (error) => hasCode(error, 'NOT_FOUND'));
     });
 
     it('with a damaged id is refused and not taken for a new one', async () => {

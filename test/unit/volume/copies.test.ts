@@ -259,6 +259,31 @@ describe('volumes made of others', () => {
     for (const source of sources) assert.deepEqual(await settledSnapshots(source), []);
   });
 
+  it('end when they are cancelled, in whatever moment after their turn came', async () => {
+    await plane.stop();
+    plane = await ControlPlane.started({ copyWaitMs: 0 });
+    await plane.volumes.create({ name: 'db', sizeBytes: GIB });
+    const make = (name: string) =>
+      plane.volumes.create({ name, sizeBytes: GIB, source: { volume: 'db' } });
+    const waiting = new Map<string, () => void>();
+    plane.engine.hook = (where, call) => {
+      const [, name = ''] = /^copySnapshot (\w+)-/.exec(call) ?? [];
+      if (where !== 'before' || name === '') return undefined;
+      return new Promise<void>((resolve) => waiting.set(name, resolve));
+    };
+    await make('held');
+    for (let turns = 0; turns < 24; ++turns) {
+      await make(`first${turns}`);
+      await until('the first runs', () => waiting.has(`first${turns}`));
+      const next = await make(`next${turns}`);
+      waiting.get(`first${turns}`)?.();
+      for (let turn = 0; turn < turns; ++turn) await null;
+      plane.copies.cancel(next);
+      await until(`${next.name} ends`, () => plane.copies.phase(next) !== 'cancelled');
+      await plane.volumes.delete(next.name);
+    }
+  });
+
   it('that were whole before a crash count, though their source has gone', async () => {
     await withSlowCopies();
     const web = await plane.volumes.create({
@@ -281,6 +306,7 @@ describe('volumes made of others', () => {
     });
     await later.controller.start();
     await until('it counts', async () => (await later.volumes.get('web')).state === 'detached');
+    assert.deepEqual(later.disks.synced, ['/disk0'], 'its name is durable by then');
     plane = later;
   });
 
