@@ -52,9 +52,11 @@ export function hasCode(thrown: unknown, code: ErrorCode): boolean {
   return thrown instanceof AurochsError && thrown.code === code;
 }
 
+const PASSING: ReadonlySet<ErrorCode> = new Set(['ABORTED', 'BUSY', 'CONFLICT', 'UNAVAILABLE']);
+
 /** Whether what failed with that code may well work a moment later, with nobody doing anything about it. */
 export function passesByItself(code: ErrorCode): boolean {
-  return code === 'ABORTED' || code === 'UNAVAILABLE' || code === 'BUSY';
+  return PASSING.has(code);
 }
 
 export function isErrorCode(text: string): text is ErrorCode {

@@ -3,7 +3,7 @@
  * what is there, and labels keep what the volume's own fields do not tell.
  */
 import type { NodeBody, VolumeBody, VolumeCreateBody } from '../api/types.js';
-import { AurochsError, hasCode, type ErrorCode } from '../core/errors.js';
+import { AurochsError, hasCode, passesByItself } from '../core/errors.js';
 import { type AgentApi, orNull } from './agent-api.js';
 import { isThere, volumeAnswer } from './answers.js';
 import type { CreateVolumeRequest__Output as CreateVolumeRequest } from './gen/csi/v1/CreateVolumeRequest.js';
@@ -190,18 +190,10 @@ function differenceOf(wish: Wish, nodes: readonly NodeBody[], there: VolumeBody)
   return isAccessible ? null : 'lies on another node';
 }
 
-/** What passes by itself: the agent goes on with the creation. */
-const PASSING: ReadonlySet<ErrorCode> = new Set([
-  'UNAVAILABLE',
-  'BUSY',
-  'CONFLICT',
-  'ABORTED',
-] as const);
-
-/** Takes away what could not be made and says why, so that the next call begins anew. */
+/** Takes away what could not be made and says why, so that the next call begins anew; the agent goes on where that can help. */
 async function removeFailed(agent: AgentApi, { name, problem }: VolumeBody): Promise<never> {
   const { code, message, hint } = problem ?? { code: 'INTERNAL', message: 'no reason was given' };
-  if (!PASSING.has(code)) await orNull(agent.deleteVolume(name));
+  if (!passesByItself(code)) await orNull(agent.deleteVolume(name));
   throw new AurochsError(code, `volume ${name} could not be made: ${message}`, hint);
 }
 
