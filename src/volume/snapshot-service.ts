@@ -7,6 +7,7 @@ import { AurochsError } from '../core/errors.js';
 import { newId } from '../core/ids.js';
 import { DIFF_RUNS_DEFAULT, DIFF_RUNS_MAX } from '../core/limits.js';
 import type { Logger } from '../core/logger.js';
+import { isCopying } from './copy-problem.js';
 import type { DomainEvents } from './events.js';
 import type { DiffRun, GroupMember, Snapshot, SnapshotGroup, Volume } from './model.js';
 import { checkSnapshotName } from './names.js';
@@ -160,12 +161,30 @@ export class SnapshotService {
     });
   }
 
-  async #remove(open: OpenVolume, { id, volume, removing }: Snapshot): Promise<void> {
+  async #remove(open: OpenVolume, { id, name, volume, removing }: Snapshot): Promise<void> {
     if (removing) return;
+    await this.#refuseIfCopied(open, id, `snapshot ${name} of volume ${volume}`);
     // Written first: after a crash the volume is opened again until the merge has ended.
     await changeVolume(this.deps.store, volume, (current) => ({ ...current, merging: true }));
     await open.engine.deleteSnapshot(id);
     this.#changed(volume, 'removing', id);
+  }
+
+  /** The volume that is made of it may begin anew at any time. */
+  async #refuseIfCopied({ volumeId }: OpenVolume, snapshotId: string, what: string): Promise<void> {
+    const { items } = await this.deps.store.list('volume');
+    const copy = items.find(
+      ({ value: each }) =>
+        each.source?.volumeId === volumeId &&
+        each.source.snapshotId === snapshotId &&
+        isCopying(each),
+    );
+    if (copy === undefined) return;
+    throw new AurochsError(
+      'FAILED_PRECONDITION',
+      `${what} is being copied to volume ${copy.key}`,
+      `Wait until volume ${copy.key} is there, or delete that one first.`,
+    );
   }
 
   async #snapshots(volume: Volume, open: OpenVolume): Promise<Snapshot[]> {

@@ -196,6 +196,19 @@ describe('volumes made of others', () => {
       assert.equal((await plane.volumes.get('web')).source?.volume, 'db');
     });
 
+    it('keep the snapshot that they are made of, and name the copy', async () => {
+      await plane.snapshots.create('db', 'mon');
+      await plane.snapshots.create('db', 'tue');
+      const source = { volume: 'db', snapshot: 'mon' };
+      await plane.volumes.create({ name: 'other', sizeBytes: GIB, source });
+      const deletion = plane.snapshots.delete('db', 'mon');
+      await rejectsWith('FAILED_PRECONDITION', deletion, /mon of volume db.*volume other/);
+      await plane.snapshots.delete('db', 'tue');
+      copying.open();
+      await isThere('other');
+      await plane.snapshots.delete('db', 'mon');
+    });
+
     it('are ended when they are deleted, with nothing left of them', async () => {
       await isCopied();
       await plane.volumes.delete('web');
@@ -277,7 +290,7 @@ describe('volumes made of others', () => {
       await until('the first runs', () => waiting.has(`first${turns}`));
       const next = await make(`next${turns}`);
       waiting.get(`first${turns}`)?.();
-      for (let turn = 0; turn < turns; ++turn) await null;
+      for (let turn = 0; turn < turns; ++turn) await Promise.resolve();
       plane.copies.cancel(next);
       await until(`${next.name} ends`, () => plane.copies.phase(next) !== 'cancelled');
       await plane.volumes.delete(next.name);
