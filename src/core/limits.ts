@@ -49,6 +49,9 @@ export const COPIES_OF_VOLUME_PARALLEL = 2; // Likewise: they share the disk of 
 /** Longest time that a group of snapshots holds writes back: taking one takes milliseconds, applications wait. */
 export const GROUP_BARRIER_MS = 5_000;
 
+/** How long a group waits for all its volumes: it keeps those that it has from everybody else, and a check of a file system takes an hour. */
+export const EXCLUSIVE_OF_ALL_WAIT_MS = 5_000;
+
 // -- Waiting on behalf of a user
 export const USE_CASE_DEADLINE_MS = 60_000;
 /** How long a creation waits for its copy before it answers that the copy goes on; callers time out after ten seconds or more. */

@@ -9,6 +9,7 @@ import type { Clock } from '../core/clock.js';
 import { AurochsError, hasCode } from '../core/errors.js';
 import { invariant } from '../core/invariant.js';
 import { KeyedMutex } from '../core/keyed-mutex.js';
+import { EXCLUSIVE_OF_ALL_WAIT_MS } from '../core/limits.js';
 import type { Logger } from '../core/logger.js';
 import { copyRests } from './copy-problem.js';
 import type { DomainEvents } from './events.js';
@@ -91,14 +92,35 @@ export class OpenVolumes {
     return this.#mutex.run(volume, task);
   }
 
-  /** `exclusive` of several; in one order, so that nobody waits for somebody who waits for him. */
+  /**
+   * `exclusive` of several; in one order, so that nobody waits for somebody who waits for him. BUSY names the one that
+   * somebody else has for too long; what was had by then is let go.
+   */
   exclusiveOfAll<T>(volumes: readonly string[], task: () => Promise<T>): Promise<T> {
+    const deadlineUnixMs = this.deps.clock.nowUnixMs() + EXCLUSIVE_OF_ALL_WAIT_MS;
     return [...volumes]
       .sort()
       .reduceRight<() => Promise<T>>(
-        (inner, volume) => () => this.exclusive(volume, inner),
+        (inner, volume) => () => this.#exclusiveBefore(deadlineUnixMs, volume, inner),
         task,
       )();
+  }
+
+  #exclusiveBefore<T>(deadlineUnixMs: number, volume: string, task: () => Promise<T>): Promise<T> {
+    const { clock } = this.deps;
+    return new Promise((resolve, reject) => {
+      let isLate = false;
+      const timer = clock.after(Math.max(0, deadlineUnixMs - clock.nowUnixMs()), () => {
+        isLate = true;
+        reject(keptBusy(volume));
+      });
+      const begin = async (): Promise<void> => {
+        if (isLate) return;
+        timer.cancel();
+        await task().then(resolve, reject);
+      };
+      this.exclusive(volume, begin).catch(reject);
+    });
   }
 
   get(volume: Volume): OpenVolume | null {
@@ -375,6 +397,14 @@ export function lastingProblem(volume: Volume): Problem | null {
 /** Whoever detaches a failed replica accepts the loss of what was not flushed. */
 export function withoutFailure(volume: Volume): Volume {
   return { ...volume, replicas: volume.replicas.map((place) => ({ ...place, failed: null })) };
+}
+
+function keptBusy(volume: string): AurochsError {
+  return new AurochsError(
+    'BUSY',
+    `volume ${volume} is being worked on for longer than ${EXCLUSIVE_OF_ALL_WAIT_MS / 1000} s`,
+    'Try again when that has ended; "aurochs volume show" has its state.',
+  );
 }
 
 export function volumeNotFound(name: string): AurochsError {
