@@ -1,19 +1,20 @@
 import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
-import type { ServiceError } from '@grpc/grpc-js';
-import { status } from '@grpc/grpc-js';
 import { ApiClient } from '../../src/api/client.js';
 import { ApiProxy, type Moment, MOMENTS } from '../support/api-proxy.js';
-import { CsiClient } from '../support/csi-client.js';
+import { CsiClient, repeated as repeatedCall } from '../support/csi-client.js';
 import { CsiDriver, FakeMachineAgent } from '../support/csi-processes.js';
 import { GIB, MOUNTED } from '../support/csi-rig.js';
 import { Scratch } from '../support/scratch.js';
 
-/** What a CO repeats a call for. */
-const REPEATED = [status.ABORTED, status.UNAVAILABLE, status.CANCELLED, status.UNKNOWN];
-const REPEATS_MAX = 200;
+/** A snapshot that is being removed still counts for a moment. */
+const PATIENCE = { also: /snapshot\(s\)/, everyMs: 20, timeoutMs: 20_000 };
 
 type Step = () => Promise<unknown>;
+
+function repeated<T>(call: () => Promise<T>): Promise<T> {
+  return repeatedCall(call, PATIENCE);
+}
 
 describe('a CSI driver and its agent that are killed', function () {
   this.timeout(600_000);
@@ -166,19 +167,5 @@ describe('a CSI driver and its agent that are killed', function () {
       await repeated(() => client.call('DeleteVolume', { volumeId }));
     }
     assert.deepEqual(await api.volumes(), []);
-  }
-
-  /** As a CO repeats a call. */
-  async function repeated<T>(call: () => Promise<T>): Promise<T> {
-    for (let i = 1; ; i += 1) {
-      try {
-        return await call();
-      } catch (error) {
-        const { code, details } = error as ServiceError;
-        const passes = REPEATED.includes(code) || /snapshot\(s\)/.test(details);
-        if (!passes || i === REPEATS_MAX) throw error;
-        await new Promise((resolve) => setTimeout(resolve, 20));
-      }
-    }
   }
 });

@@ -99,3 +99,36 @@ export function withCode(code: keyof typeof status, details = /./) {
     throw new Error(`expected ${code} ${String(details)}, got ${status[actual]}: ${text}`);
   };
 }
+
+/** What passes by itself: a CO repeats the call for it. */
+const PASSING: readonly status[] = [
+  status.ABORTED,
+  status.UNAVAILABLE,
+  status.CANCELLED,
+  status.UNKNOWN,
+];
+
+export interface Patience {
+  /** Further errors that pass, by their text. */
+  also?: RegExp;
+  everyMs: number;
+  timeoutMs: number;
+}
+
+/** Repeats a call as a CO does. */
+export async function repeated<T>(
+  call: () => Promise<T>,
+  { also, everyMs, timeoutMs }: Patience,
+): Promise<T> {
+  const deadline = performance.now() + timeoutMs;
+  for (;;) {
+    try {
+      return await call();
+    } catch (error) {
+      const { code, details } = error as ServiceError;
+      const passes = PASSING.includes(code) || also?.test(details) === true;
+      if (!passes || performance.now() > deadline) throw error;
+      await new Promise((resolve) => setTimeout(resolve, everyMs));
+    }
+  }
+}
