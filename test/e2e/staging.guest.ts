@@ -11,6 +11,7 @@ import { root } from '../support/repository.js';
 import { eventually, startInitiators } from './support/devices.js';
 import { DISK_MOUNT, GuestAgent, mountDisk } from './support/guest-agent.js';
 import { note } from './support/messages.js';
+import { replicaFilesWith, stagingTraces } from './support/traces.js';
 import { leftovers } from './support/volume-host.js';
 
 const MIB = 1024 * 1024;
@@ -60,23 +61,10 @@ describe('staging', function () {
     await assert.rejects(promise, { code, message });
   };
 
-  /** Files of the replica that hold the marker as it is. */
-  const plaintext = async (volume: string): Promise<string[]> => {
-    await run('sync');
-    const { replicas } = await agent.api.volume(volume);
-    const [replica] = replicas;
-    const folder = `${replica?.diskPath}/replicas/${replica?.directory}`;
-    const { stdout } = await attempt('grep', '-rlaF', MARKER, folder);
-    return stdout.split('\n').filter((line) => line !== '');
-  };
+  const plaintext = (volume: string) => replicaFilesWith(MARKER, agent, volume);
 
   const nothingIsLeft = async (name: string): Promise<void> => {
-    assert.equal((await run('dmsetup', 'ls')).trim(), 'No devices found');
-    assert.doesNotMatch(readFileSync('/proc/self/mountinfo', 'utf8'), /\/mnt\/(staging|pods)/);
-    assert.deepEqual(
-      existsSync('/run/aurochs/staged') ? readdirSync('/run/aurochs/staged') : [],
-      [],
-    );
+    assert.deepEqual(await stagingTraces('/mnt/staging', '/mnt/pods'), []);
     await agent.api.detachVolume(name, {});
     assert.deepEqual(leftovers(), []);
     await agent.api.deleteVolume(name);

@@ -53,14 +53,16 @@ async function runInGuest({ name, module }: Spec, directory: string): Promise<To
   };
   const image = join(directory, 'disk.img');
   createImage(image, DISK_BYTES);
-  const guest = bootGuest({
-    task: { kind: 'specs', module, argument: null },
-    directory,
-    disks: [plainDisk(image)],
-    onMessage,
-    ...NEEDS[name],
-  });
+  const { prepareHost, ...needs } = NEEDS[name] ?? {};
   try {
+    prepareHost?.();
+    const guest = bootGuest({
+      task: { kind: 'specs', module, argument: null },
+      directory,
+      disks: [plainDisk(image)],
+      onMessage,
+      ...needs,
+    });
     await guest.ended();
     if (totals.failed > 0) say(`console log: ${guest.consoleLog}`);
   } catch (error) {
