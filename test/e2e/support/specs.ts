@@ -9,6 +9,7 @@ interface Needs extends Pick<GuestOptions, 'init' | 'memoryMib' | 'timeoutMs'> {
 
 export const NEEDS: Record<string, Needs> = {
   'csi-sanity': { prepareHost: buildSanity, timeoutMs: 2_400_000 }, // A hundred volumes and their devices.
+  csi: { timeoutMs: 2_400_000 }, // Fifteen restarts of the agent, as below.
   'memory-pressure': { memoryMib: 768 },
   staging: { timeoutMs: 2_400_000 }, // Ten restarts of the agent, as below.
   devices: { timeoutMs: 3_600_000 }, // Forty restarts of the agent, which takes many seconds under emulation.
