@@ -161,8 +161,10 @@ async function reuse(
   there: VolumeBody,
 ): Promise<VolumeBody> {
   const isOurs = there.labels[NAME_LABEL] === wish.nameLabel;
-  if (isOurs && there.state === 'creating' && there.problem !== null) {
-    await removeFailed(agent, there);
+  const { problem } = there;
+  // What passes by itself the agent goes on with.
+  if (isOurs && there.state === 'creating' && problem !== null && !passesByItself(problem.code)) {
+    await removeFailed(agent, there.name, problem);
   }
   const difference = isOurs
     ? differenceOf(wish, nodes, there)
@@ -190,20 +192,23 @@ function differenceOf(wish: Wish, nodes: readonly NodeBody[], there: VolumeBody)
   return isAccessible ? null : 'lies on another node';
 }
 
-/** Takes away what could not be made and says why, so that the next call begins anew; the agent goes on where that can help. */
-async function removeFailed(agent: AgentApi, { name, problem }: VolumeBody): Promise<never> {
-  const { code, message, hint } = problem ?? { code: 'INTERNAL', message: 'no reason was given' };
-  if (!passesByItself(code)) await orNull(agent.deleteVolume(name));
+/** Takes away what could not be made and says why, so that the next call begins anew. */
+async function removeFailed(
+  agent: AgentApi,
+  name: string,
+  { code, message, hint }: NonNullable<VolumeBody['problem']>,
+): Promise<never> {
+  await orNull(agent.deleteVolume(name));
   throw new AurochsError(code, `volume ${name} could not be made: ${message}`, hint);
 }
 
 function finished(volume: VolumeBody): VolumeBody {
   if (isThere(volume)) return volume;
-  const { name, state, copyShare } = volume;
+  const { name, state, copyShare, problem } = volume;
   const share = copyShare === null ? '' : `, ${Math.floor(copyShare * 100)} % copied`;
   throw new AurochsError(
     'ABORTED',
-    `volume ${name} is ${state === 'creating' ? 'being created' : 'being deleted'}${share}`,
-    'Repeat the call in a moment.',
+    `volume ${name} is ${state === 'creating' ? 'being created' : 'being deleted'}${share}${problem === null ? '' : `; before: ${problem.message}`}`,
+    problem?.hint ?? 'Repeat the call in a moment.',
   );
 }

@@ -4,7 +4,7 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 
-import { AurochsError, hasCode, toAurochsError } from '../core/errors.js';
+import { AurochsError, hasCode, passesByItself, toAurochsError } from '../core/errors.js';
 import type { Clock } from '../core/clock.js';
 import { serialOf } from '../core/ids.js';
 import { invariant, unreachable } from '../core/invariant.js';
@@ -103,7 +103,7 @@ export class VolumeReconciler {
       case 'create':
         return this.#create(stored);
       case 'startCopy':
-        return this.#startCopy(stored);
+        return this.deps.copies.start(volume);
       case 'finishCopy':
         return this.#finishCopy(stored);
       case 'cancelCopy':
@@ -179,20 +179,18 @@ export class VolumeReconciler {
     });
   }
 
-  /** What ended the last one has passed: nobody is to take it for the end of this one. */
-  async #startCopy(stored: Stored<'volume'>): Promise<void> {
-    const volume = { ...stored.value, problem: null };
-    if (stored.value.problem !== null) await this.#write(stored, volume);
-    this.deps.copies.start(volume);
-  }
-
-  /** Throws why there is no replica, once that is written: a copy that must not be made again rests then. */
+  /**
+   * Throws why there is no replica, once that is written: a copy that must not be made again rests then. Of one that is, it
+   * stays to be seen until the next has ended: else nobody could tell why it takes so long.
+   */
   async #finishCopy(stored: Stored<'volume'>): Promise<void> {
     const volume = stored.value;
     const { copies, store, log } = this.deps;
     const failure = copies.failure(volume);
     if (failure !== null) {
-      await this.#write(stored, { ...volume, problem: problemFrom(volume, failure) });
+      const problem = problemFrom(volume, failure);
+      const hint = passesByItself(failure.code) ? COPIED_ANEW : problem.hint;
+      await this.#write(stored, { ...volume, problem: { ...problem, ...(hint && { hint }) } });
       copies.forget(volume);
       throw failure;
     }
@@ -428,6 +426,9 @@ function problemFrom(volume: Volume, error: AurochsError): Problem {
     ...(hint === undefined ? {} : { hint }),
   };
 }
+
+const COPIED_ANEW =
+  'The copy begins anew by itself, from its beginning. Attaching or detaching its source ends it: leave the source as it is until the volume is there.';
 
 /** What to do about what the engine says, which does not know commands. */
 const HINTS: Partial<Record<AurochsError['code'], string>> = {

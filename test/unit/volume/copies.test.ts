@@ -179,10 +179,13 @@ describe('volumes made of others', () => {
       await isCopied();
       await plane.volumes.attach('db');
       await until('another copy', () => begun.length === 2);
-      assert.equal((await plane.volumes.get('web')).problem, null);
+      const { state, problem } = await plane.volumes.get('web');
+      assert.equal(state, 'creating');
+      assert.match(problem?.hint ?? '', /begins anew.*leave the source/);
       await plane.volumes.detach('db');
       copying.open();
       await isThere('web');
+      assert.equal((await plane.volumes.get('web')).problem, null);
       const taken = plane.engine.calls.filter((call) => call.startsWith('takeSnapshot'));
       assert.equal(taken.length, 1, 'the same moment is copied');
       assert.deepEqual(await settledSnapshots('db'), []);
