@@ -274,12 +274,18 @@ export class VolumeReconciler {
       from: addressForDevice(volume.name, frontend, listen),
       chap: volume.chap,
     });
-    const isNews = open.device === 'unknown';
-    open.device = 'sound';
+    const before = open.device;
+    const isNews = before === 'unknown';
+    open.device = 'sound'; // Before it is written: whoever waits for the device looks at the moment of the write.
     const device = { ...attached, why, sizeBytes: known?.sizeBytes ?? volume.sizeBytes };
     const problem = lastingProblem(volume);
     if (!isNews && isDeepStrictEqual([device, problem], [volume.device, volume.problem])) return;
-    await this.#write(stored, { ...volume, device, problem });
+    try {
+      await this.#write(stored, { ...volume, device, problem });
+    } catch (error) {
+      open.device = before; // Nobody has been told, so it must be looked at and written once more.
+      throw error;
+    }
     if (isNews)
       this.deps.log.info('volume has a device', { volume: volume.name, ...attached, why });
   }

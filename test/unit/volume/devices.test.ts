@@ -3,8 +3,10 @@ import { AurochsError } from '../../../src/core/errors.js';
 import { serialOf } from '../../../src/core/ids.js';
 import type { Volume } from '../../../src/volume/model.js';
 import { ControlPlane, LOCAL } from '../../support/control-plane.js';
+import { FakeDisks } from '../../support/fake-engine.js';
 import { FakeKernel } from '../../support/fake-node.js';
 import { rejectsWith } from '../../support/rejects.js';
+import { Scratch } from '../../support/scratch.js';
 
 const GIB = 1n << 30n;
 
@@ -217,6 +219,33 @@ describe('devices of volumes', () => {
     await first.stop();
     assert.ok(kernel.devices.has('kept'));
     assert.ok(!first.node.calls.some((call) => call.startsWith('detach')));
+  });
+
+  it('are told to who asks for them while the next agent still takes them over', async () => {
+    const scratch = new Scratch();
+    const options = { kernel, disks: new FakeDisks(), storePath: scratch.file('store.db') };
+    const first = await ControlPlane.started(options);
+    await first.volumes.create({ name: 'kept', sizeBytes: GIB });
+    await first.volumes.attach('kept', { device: { frontend: 'iscsi' } });
+    await first.stop();
+
+    const next = new ControlPlane(options);
+    const revision = async () => (await next.store.get('volume', 'kept'))?.revision;
+    let looks = false;
+    let mayGoOn = false;
+    next.node.hook = () => {
+      looks = true;
+      return until(() => mayGoOn);
+    };
+    await next.controller.start();
+    await until(() => looks);
+    const before = await revision();
+    const asked = next.volumes.attach('kept', { device: { frontend: 'iscsi' } });
+    await until(async () => (await revision()) !== before);
+    mayGoOn = true;
+    assert.equal((await asked).device?.frontend, 'iscsi');
+    await next.stop();
+    scratch.remove();
   });
 });
 
