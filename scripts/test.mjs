@@ -56,7 +56,7 @@ function mocha(...globs) {
   return totalsFrom(file, ended, (totals) => totals);
 }
 
-/** `devices` and `systemd` restart the agent so often that they take longer than a change should wait. */
+/** Without those that take longer than a change should wait: `csi`, `csi-sanity`, `devices`, `staging`, `systemd`. */
 const E2E_SPECS = [
   'basic',
   'disk-errors',
