@@ -139,11 +139,7 @@ export class HostDevices implements NodeDevices {
   async freeze(volume: string): Promise<() => Promise<boolean>> {
     const { name } = await this.#needed(volume);
     const fileSystems = await this.#blocks.fileSystems(name);
-    return freezeAll(
-      this.host,
-      volume,
-      fileSystems.map(({ mountPoint }) => mountPoint),
-    );
+    return freezeAll(this.host, volume, fileSystems);
   }
 
   /** Returns its kernel name. */

@@ -8,6 +8,9 @@
  * FREEZE_WATCHDOG_S when the agent hangs. It ignores signals that are meant for the agent's process group, and
  * leaves the agent's control group, as systemd kills what is left in it. Should it be killed all the same, the
  * agent sees its end and thaws.
+ *
+ * It holds the mount point open and freezes what it has open: nobody can unmount it meanwhile, which would leave a file
+ * system frozen that has no name any more, nor can it be what lies below a mount point that is none any more.
  */
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -16,18 +19,23 @@ import { AurochsError } from '../core/errors.js';
 import { FREEZE_DEADLINE_MS, FREEZE_WATCHDOG_S } from '../core/limits.js';
 import { commandEnvironment, CommandError } from './command.js';
 import type { Host } from './host-namespaces.js';
+import type { MountEntry } from './mount-table.js';
+
+type FrozenMount = Pick<MountEntry, 'mountPoint' | 'deviceNumber'>;
 
 const FROZEN = 'frozen';
 
-/** $1: mount point, $2: seconds. Exit codes: 0 thawed when asked, 1 never frozen, 2 thawed by the watchdog or by others. */
+/** $1: mount point, $2: seconds, $3: number of its device. Exit codes: 0 thawed when asked, 1 never frozen, 2 thawed by the watchdog or by others. */
 const SCRIPT = `
 trap '' HUP INT TERM PIPE
 { echo $$ > /sys/fs/cgroup/cgroup.procs; } 2> /dev/null
-fsfreeze --freeze "$1" || exit 1
+exec 3< "$1" || exit 1
+test "$(stat -L -c %Hd:%Ld /proc/self/fd/3)" = "$3" || { echo "it is not mounted at $1 any more" >&2; exit 1; }
+fsfreeze --freeze /proc/self/fd/3 || exit 1
 echo ${FROZEN}
 timeout "$2" cat > /dev/null
 waited=$?
-fsfreeze --unfreeze "$1" || exit 2
+fsfreeze --unfreeze /proc/self/fd/3 || exit 2
 test $waited -eq 0 || exit 2
 `;
 
@@ -35,10 +43,10 @@ test $waited -eq 0 || exit 2
 export async function freezeAll(
   host: Host,
   volume: string,
-  mountPoints: readonly string[],
+  mounts: readonly FrozenMount[],
   watchdogS = FREEZE_WATCHDOG_S,
 ): Promise<() => Promise<boolean>> {
-  const freezers = mountPoints.map((mountPoint) => new Freezer(host, mountPoint, watchdogS));
+  const freezers = mounts.map((mount) => new Freezer(host, mount, watchdogS));
   const thaw = async (): Promise<boolean> =>
     (await Promise.all(freezers.map((freezer) => freezer.thaw()))).every((still) => still);
   try {
@@ -59,10 +67,10 @@ class Freezer {
 
   constructor(
     private readonly host: Host,
-    private readonly mountPoint: string,
+    private readonly mount: FrozenMount,
     watchdogS: number,
   ) {
-    const args = ['-c', SCRIPT, 'sh', mountPoint, String(watchdogS)];
+    const args = ['-c', SCRIPT, 'sh', mount.mountPoint, String(watchdogS), mount.deviceNumber];
     this.#child = spawn(...host.commandLine('sh', args), { env: commandEnvironment() });
     this.#child.stderr.on('data', (bytes: Buffer) => (this.#stderr += bytes.toString()));
     this.#child.stdin.on('error', () => {}); // It has ended already; its exit code says how.
@@ -85,7 +93,7 @@ class Freezer {
       outcome === 'slow' ? `not still after ${FREEZE_DEADLINE_MS / 1000} s` : this.#complaint();
     throw new AurochsError(
       'UNAVAILABLE',
-      `volume ${volume}: the file system at ${this.mountPoint} cannot be frozen: ${cause}`,
+      `volume ${volume}: the file system at ${this.mount.mountPoint} cannot be frozen: ${cause}`,
       'Somebody else may have frozen it: fsfreeze --unfreeze. Otherwise see the end of dmesg.',
     );
   }
@@ -101,9 +109,11 @@ class Freezer {
 
   /** The freezer was killed. fsfreeze fails when there is nothing to thaw. */
   async #thawItself(): Promise<void> {
-    await this.host.run('fsfreeze', ['--unfreeze', this.mountPoint]).catch((error: unknown) => {
-      if (!(error instanceof CommandError)) throw error;
-    });
+    await this.host
+      .run('fsfreeze', ['--unfreeze', this.mount.mountPoint])
+      .catch((error: unknown) => {
+        if (!(error instanceof CommandError)) throw error;
+      });
   }
 
   #complaint(): string {
