@@ -2,7 +2,7 @@
  * File systems on volumes: what a user does who wants a directory, not a block device. Mounts belong to the
  * machine and are not written down: after a boot somebody mounts again.
  */
-import { AurochsError } from '../core/errors.js';
+import { AurochsError, hasCode } from '../core/errors.js';
 import type { Logger } from '../core/logger.js';
 import type { Volume } from './model.js';
 import type { NodeUse } from './node-use.js';
@@ -39,11 +39,22 @@ export class MountService {
         return fileSystems.mount({ volume: name, volumeId, ...request, readOnly });
       });
     } catch (error) {
-      await volumes.undoAttach(before);
+      await this.#undoAttach(before);
       throw error;
     }
     log.info('volume mounted', { volume: name, mountPoint: request.mountPoint });
     return volume;
+  }
+
+  /** Unless somebody else works on the device by now: then it stays. */
+  async #undoAttach(before: Volume): Promise<void> {
+    const { volumes, use, log } = this.deps;
+    try {
+      await use.takeAway(before.name, () => volumes.undoAttach(before));
+    } catch (error) {
+      if (!hasCode(error, 'BUSY')) throw error;
+      log.info('a volume stays attached, as somebody else uses it', { volume: before.name });
+    }
   }
 
   /** From `mountPoint`, or from everywhere. The volume stays attached. */
