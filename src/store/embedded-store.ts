@@ -109,14 +109,14 @@ export class EmbeddedStore implements Store {
     });
   }
 
-  create<K extends Kind>(kind: K, key: string, value: Kinds[K]): Promise<Stored<K>> {
+  async create<K extends Kind>(kind: K, key: string, value: Kinds[K]): Promise<Stored<K>> {
     return this.#put(kind, key, value, (current) => {
       if (current === undefined) return;
       throw new AurochsError('ALREADY_EXISTS', `there is a ${kind} ${JSON.stringify(key)} already`);
     });
   }
 
-  update<K extends Kind>(
+  async update<K extends Kind>(
     kind: K,
     key: string,
     value: Kinds[K],
@@ -170,6 +170,7 @@ export class EmbeddedStore implements Store {
     check: (current: Row | undefined) => void,
   ): Promise<Stored<K>> {
     const text = encodeResourceText<K>(value);
+    decodeResource(kind, JSON.parse(text)); // What could not be read again is not written.
     return this.#write(() => {
       check(this.#select.get(kind, key));
       const row = { key, revision: this.#takeRevision(), value: text };

@@ -71,6 +71,22 @@ describe('the embedded store on a file', () => {
     await second.close();
   });
 
+  it('writes nothing that it could not read again', async () => {
+    const store = EmbeddedStore.open(path);
+    const bad = { ...sampleVolume('bad'), createdUnixMs: 1.5 };
+    const writes = [
+      store.create('volume', 'good', sampleVolume('good')),
+      store.create('volume', 'bad', bad),
+    ];
+    const results = await Promise.allSettled(writes);
+    assert.deepEqual(
+      results.map(({ status }) => status),
+      ['fulfilled', 'rejected'],
+    );
+    assert.equal((await store.list('volume')).items.length, 1);
+    await store.close();
+  });
+
   it('writes what was asked for before it is closed', async () => {
     const first = EmbeddedStore.open(path);
     const written = first.create('volume', 'db', sampleVolume('db'));
