@@ -84,7 +84,7 @@ export class BindMounts {
   /** The mount table decides, not what is mounted: that may be broken, or its device gone. */
   async unbind(volume: string, targetPath: string, stack: VolumeStack): Promise<void> {
     const target = await resolveInParent(this.host, targetPath);
-    if (target === null) return;
+    if (target === null) return this.#targets.remove(volume, targetPath);
     const entries = await mountsAt(this.host, target);
     for (const entry of entries) {
       if (await isOwnOrDead(this.blocks, stack, entry)) continue;

@@ -25,6 +25,9 @@ export type StageVolume = Omit<StageRequest, 'volume' | 'volumeId'>;
 export type BindVolume = Omit<BindRequest, 'volume' | 'volumeId'>;
 
 export class StagingService {
+  /** Looks under way, by volume and path. */
+  readonly #asked = new Map<string, Promise<StagedUsage>>();
+
   constructor(private readonly deps: StagingServiceDeps) {}
 
   /** Returns the device that its users get. */
@@ -67,11 +70,19 @@ export class StagingService {
     this.deps.log.info('volume unbound', { volume: name, targetPath });
   }
 
-  /** Waits for nobody: it only looks, and whoever polls it must not queue up behind a check that takes an hour. */
+  /**
+   * Waits for nobody: it only looks, and whoever polls it must not queue up behind a check that takes an hour. Who asks
+   * again while a file system does not answer hears the same answer.
+   */
   async usage(name: string, path: string): Promise<StagedUsage> {
     checkPath(path);
     await this.deps.volumes.get(name);
-    return this.deps.staging.usage(name, path);
+    const key = `${name} ${path}`;
+    const asked =
+      this.#asked.get(key) ??
+      this.deps.staging.usage(name, path).finally(() => this.#asked.delete(key));
+    this.#asked.set(key, asked);
+    return asked;
   }
 
   /** Device, mapping and file system become as large as the volume; returns its size. */

@@ -312,6 +312,7 @@ export class VolumeService {
     const stored = await use.takeAway(name, () =>
       open.exclusive(name, async () => {
         const volume = await this.get(name);
+        refuseToDelete(volume);
         await this.#refuseIfCopied(volume);
         if (withSnapshots === 'refuse') await this.#refuseIfSnapshots(volume);
         return this.#wishDeleted(name);
@@ -334,14 +335,7 @@ export class VolumeService {
 
   #wishDeleted(name: string): Promise<Stored<'volume'>> {
     return changeVolume(this.deps.store, name, (volume) => {
-      refuseIfPublished(volume);
-      if (volume.desired.attached || !isClosed(volume)) {
-        throw new AurochsError(
-          'FAILED_PRECONDITION',
-          `volume ${name} is ${volume.state === 'detached' ? 'being attached' : volume.state}`,
-          `Detach it first: aurochs volume detach ${name}`,
-        );
-      }
+      refuseToDelete(volume);
       return { ...volume, desired: { ...volume.desired, deleted: true }, problem: null };
     });
   }
@@ -440,6 +434,17 @@ export class VolumeService {
 }
 
 /** Detached, or on its way to or from existence: nothing of it is open. */
+function refuseToDelete(volume: Volume): void {
+  refuseIfPublished(volume);
+  if (!volume.desired.attached && isClosed(volume)) return;
+  const { name, state } = volume;
+  throw new AurochsError(
+    'FAILED_PRECONDITION',
+    `volume ${name} is ${state === 'detached' ? 'being attached' : state}`,
+    `Detach it first: aurochs volume detach ${name}`,
+  );
+}
+
 function isClosed(volume: Volume): boolean {
   return volume.state === 'detached' || volume.state === 'creating' || volume.state === 'deleting';
 }
