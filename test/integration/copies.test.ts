@@ -66,6 +66,14 @@ describe('copies and groups of a real agent', function () {
       return state === 'detached';
     });
 
+  /** A connection that was closed is a session until the agent has noticed. */
+  const detach = async (volume: string): Promise<void> => {
+    await agent.until(`without a session with ${volume}`, async () =>
+      (await agent.api.sessions()).every((session) => session.volume !== volume),
+    );
+    await agent.api.detachVolume(volume, {});
+  };
+
   const hasNoSnapshots = (volume: string): Promise<void> =>
     agent.until(
       `rid of the snapshots of ${volume}`,
@@ -86,7 +94,7 @@ describe('copies and groups of a real agent', function () {
     await isThere('copy');
     await agent.api.attachVolume('copy', {});
     assert.ok(before.equals(await contentOf('copy')), 'another content');
-    await agent.api.detachVolume('copy', {});
+    await detach('copy');
     await agent.api.deleteVolume('copy');
     await agent.api.deleteSnapshot('source', 'before');
     await hasNoSnapshots('source');
@@ -122,7 +130,7 @@ describe('copies and groups of a real agent', function () {
         await agent.api.attachVolume(`of-${volume}`, {});
         const block = await withConnection(`of-${volume}`, (of) => of.request('read', 0, BLOCK));
         numbers[volume] = block.readUInt32LE();
-        await agent.api.detachVolume(`of-${volume}`, {});
+        await detach(`of-${volume}`);
         await agent.api.deleteVolume(`of-${volume}`);
       }
       seen.push([numbers['first'] ?? -1, numbers['second'] ?? -1]);
@@ -155,7 +163,7 @@ describe('copies and groups of a real agent', function () {
         await agent.api.attachVolume('copy', {});
         const same = content.equals(await contentOf('copy'));
         assert.ok(same, `another content (seed ${random.seed}, kill ${kill})`);
-        await agent.api.detachVolume('copy', {});
+        await detach('copy');
         await agent.api.deleteVolume('copy');
         copied += 1;
       }
