@@ -190,6 +190,7 @@ export class VolumeService {
     await this.#waiter.waitForUndo(stored, (volume) => {
       if (volume === null) return true;
       if (!attached) return volume.publications.length > 0 || isClosed(volume);
+      if (volume.problem !== null) return true; // It could not be attached before, either.
       return this.#offersExactly(volume) && (device !== null || volume.device === null);
     });
   }

@@ -286,6 +286,19 @@ describe('volumes', () => {
     assert.equal(again.problem, null);
   });
 
+  it('that cannot be opened any more say so at once when they are attached again', async () => {
+    await plane.volumes.create({ name: 'db', sizeBytes: GIB });
+    await plane.volumes.attach('db');
+    await plane.controller.stop();
+    plane.open.stop();
+    const { disks, store } = plane;
+    plane = new ControlPlane({ disks, wrapStore: () => store });
+    plane.engine.failing.set('openVolume', new AurochsError('CORRUPTION', 'replica.json is torn'));
+    await plane.controller.start();
+    await rejectsWith('CORRUPTION', plane.volumes.attach('db'), /replica\.json is torn/);
+    assert.equal((await plane.volumes.get('db')).desired.attached, true);
+  });
+
   it('whose replica lost data during a merge are not opened again before a detach accepts that', async () => {
     await plane.volumes.create({ name: 'db', sizeBytes: GIB });
     await plane.snapshots.create('db', 'a');
