@@ -9,13 +9,19 @@ import { Scratch } from '../../support/scratch.js';
 
 const VOLUMES = ['a', 'b', 'c', 'd', 'e'];
 
-/** Counts how many of them run at once; each takes a while. */
+/** Counts how many of them run at once. The first ones wait for each other until there are as many as may be. */
 class Busy {
   most = 0;
   #running = 0;
+  #isFull = (): void => undefined;
+  readonly #full = new Promise<void>((resolve) => (this.#isFull = resolve));
+
+  constructor(private readonly parallel: number) {}
 
   async work(): Promise<void> {
     this.most = Math.max(this.most, ++this.#running);
+    if (this.most >= this.parallel) this.#isFull();
+    await this.#full;
     for (let turn = 0; turn < 20; ++turn) await new Promise((resolve) => setImmediate(resolve));
     --this.#running;
   }
@@ -23,7 +29,7 @@ class Busy {
 
 describe('of volumes that are staged at the same time', () => {
   const busy = (): { busy: Busy; host: Host } => {
-    const counted = new Busy();
+    const counted = new Busy(KEY_DERIVATIONS_PARALLEL);
     const run = async (): Promise<CommandResult> => {
       await counted.work();
       return { stdout: '', stderr: '' };
@@ -47,7 +53,7 @@ describe('of volumes that are staged at the same time', () => {
     const scratch = new Scratch();
     const { host } = busy();
     const formatter = new VolumeFormatter(host, scratch.file('images'));
-    const images = new Busy();
+    const images = new Busy(FORMATS_PARALLEL);
     const target = { volumeId: 'id', path: '/dev/x', sizeBytes: 4096n };
     await Promise.all(
       VOLUMES.map((volume) => formatter.format({ ...target, volume }, () => images.work())),
