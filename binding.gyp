@@ -23,6 +23,8 @@
       # Node's OpenSSL serves the addon, so its headers must, too. As they are not ours, they give no
       # warnings.
       ["with_addon==1", {"cflags_cc": ["-isystem <(node_root_dir)/include/node"]}],
+      # Tests are compiled on every change: what a stack trace needs is enough, and takes two thirds of the time.
+      ["with_addon==0", {"cflags_cc": ["-g1"]}],
       ["sanitize=='address'", {
         "cflags_cc": ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer", "-O1"],
         "ldflags": ["-fsanitize=address,undefined"]
