@@ -31,6 +31,7 @@ import { nodeRoutes } from './routes/nodes.js';
 import { snapshotRoutes } from './routes/snapshots.js';
 import { stagingRoutes } from './routes/staging.js';
 import { volumeRoutes } from './routes/volumes.js';
+import { compilersFactory } from './schema-compilers.js';
 import { COMPONENTS } from './schemas.js';
 import type { ErrorBody } from './types.js';
 
@@ -82,6 +83,7 @@ function createApp(deps: ApiServerDeps): FastifyInstance {
     routerOptions: { maxParamLength: API_PARAM_CHARS_MAX },
     exposeHeadRoutes: false,
     forceCloseConnections: 'idle',
+    schemaController: { compilersFactory },
     ajv: { customOptions: { coerceTypes: false, removeAdditional: false, allErrors: false } },
     // What fails before a route is found: a path that is too long or badly encoded.
     frameworkErrors: (error, request, reply) => {
