@@ -50,6 +50,16 @@ describe('a CSI driver and its agent that are killed', function () {
   };
   const published = () => ({ volumeId: 'v', nodeId, volumeCapability: MOUNTED });
   const publish = () => client.call('ControllerPublishVolume', published());
+  const larger = { requiredBytes: String(2n * GIB) };
+  const expand = () =>
+    client.call('ControllerExpandVolume', { volumeId: 'v', capacityRange: larger });
+  const staged = { volumeId: 'v', stagingTargetPath: scratch.file('staging') };
+  const stage = () => client.call('NodeStageVolume', { ...staged, volumeCapability: MOUNTED });
+  const unstage = () => client.call('NodeUnstageVolume', staged);
+  const target = { volumeId: 'v', targetPath: scratch.file('target') };
+  const mount = () =>
+    client.call('NodePublishVolume', { ...staged, ...target, volumeCapability: MOUNTED });
+  const unmount = () => client.call('NodeUnpublishVolume', target);
   const group = async (): Promise<string> => {
     const request = { name: 'g', sourceVolumeIds: ['v', 'w'] };
     const answer = await client.call('CreateVolumeGroupSnapshot', request);
@@ -57,7 +67,7 @@ describe('a CSI driver and its agent that are killed', function () {
   };
 
   /** Each call, with what has to be there before; it is prepared and cleaned up anew for every kill. */
-  const CALLS: Record<string, () => Promise<Step>> = {
+  const CONTROLLER_CALLS: Record<string, () => Promise<Step>> = {
     CreateVolume: async () => () => create('v'),
     'CreateVolume of a snapshot': async () => {
       await create('v');
@@ -79,8 +89,7 @@ describe('a CSI driver and its agent that are killed', function () {
     },
     ControllerExpandVolume: async () => {
       await create('v');
-      const capacityRange = { requiredBytes: String(2n * GIB) };
-      return () => client.call('ControllerExpandVolume', { volumeId: 'v', capacityRange });
+      return expand;
     },
     ControllerModifyVolume: async () => {
       await create('v');
@@ -113,8 +122,46 @@ describe('a CSI driver and its agent that are killed', function () {
     },
   };
 
-  for (const [name, prepare] of Object.entries(CALLS)) {
-    for (const victim of [driver, agent]) {
+  /** Likewise. The fake machine is within the agent and would end with it: test/e2e/csi-kill.guest.ts kills that one. */
+  const NODE_CALLS: Record<string, () => Promise<Step>> = {
+    NodeStageVolume: async () => {
+      await create('v');
+      await publish();
+      return stage;
+    },
+    NodePublishVolume: async () => {
+      await create('v');
+      await publish();
+      await stage();
+      return mount;
+    },
+    NodeExpandVolume: async () => {
+      await create('v');
+      await publish();
+      await stage();
+      await mount();
+      await expand();
+      const volumePath = target.targetPath;
+      const request = { volumeId: 'v', volumePath, capacityRange: larger };
+      return () => client.call('NodeExpandVolume', request);
+    },
+    NodeUnpublishVolume: async () => {
+      await create('v');
+      await publish();
+      await stage();
+      await mount();
+      return unmount;
+    },
+    NodeUnstageVolume: async () => {
+      await create('v');
+      await publish();
+      await stage();
+      return unstage;
+    },
+  };
+
+  for (const [name, prepare] of Object.entries({ ...CONTROLLER_CALLS, ...NODE_CALLS })) {
+    for (const victim of name in NODE_CALLS ? [driver] : [driver, agent]) {
       const who = victim === driver ? 'driver' : 'agent';
       it(`end ${name} when it is repeated, wherever the ${who} was killed`, async () => {
         let kills = 0;
@@ -153,6 +200,8 @@ describe('a CSI driver and its agent that are killed', function () {
   }
 
   async function cleanUp(): Promise<void> {
+    await repeated(unmount);
+    await repeated(unstage);
     for (const { id, members } of await repeated(() => api.snapshotGroups())) {
       const snapshotIds = members.map(({ volume, snapshot }) => `${volume}/${snapshot}`);
       const request = { groupSnapshotId: id, snapshotIds };
