@@ -56,9 +56,12 @@ function mocha(...globs) {
   return totalsFrom(file, ended, (totals) => totals);
 }
 
-/** Without those that take longer than a change should wait: `csi`, `csi-sanity`, `devices`, `staging`, `systemd`. */
+/** Without `csi-kill`, which takes longer than a change should wait. */
 const E2E_SPECS = [
   'basic',
+  'csi',
+  'csi-sanity',
+  'devices',
   'disk-errors',
   'kernel-nbd',
   'memory-pressure',
@@ -66,6 +69,8 @@ const E2E_SPECS = [
   'node-refusals',
   'nodes',
   'power-cut',
+  'staging',
+  'systemd',
 ];
 
 /** Specs in virtual machines with a real kernel; all of them: `npm run test:e2e`. */
