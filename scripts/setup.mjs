@@ -26,6 +26,7 @@ export const TEST_PACKAGES = [
   'cryptsetup-bin',
   'e2fsprogs',
   'fio',
+  'git',
   'libclang-rt-14-dev',
   'libgmock-dev',
   'libgtest-dev',

@@ -1,6 +1,8 @@
 /** Runs the clients that people already have. */
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, spawn, type StdioOptions } from 'node:child_process';
 import { once } from 'node:events';
+
+import { commandEnvironment } from '../../src/node/command.js';
 
 /** No client of a test takes longer when it works. */
 const PROGRAM_TIMEOUT_MS = 120_000;
@@ -20,7 +22,8 @@ export class RunningProgram {
 
   constructor(program: string, args: readonly string[], timeoutMs = PROGRAM_TIMEOUT_MS) {
     this.#command = [program, ...args].join(' ');
-    this.child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    const stdio: StdioOptions = ['ignore', 'pipe', 'pipe'];
+    this.child = spawn(program, args, { stdio, env: commandEnvironment() });
     this.child.stdout?.on('data', (bytes: Buffer) => (this.#stdout += bytes.toString()));
     this.child.stderr?.on('data', (bytes: Buffer) => (this.#stderr += bytes.toString()));
     const timer = setTimeout(() => this.child.kill('SIGKILL'), timeoutMs);
