@@ -150,6 +150,9 @@ function startOrRestart(before, name, filesChanged) {
 }
 
 requireRoot('npm run install:systemd');
+if (destination === '' && spawnSync('systemd-sysusers', ['--version']).error) {
+  fail('systemd is not installed on this machine', 'npm start runs the agent without it');
+}
 ensureBuilt();
 const before = existsSync(current) ? readlinkSync(current).replace('versions/', '') : null;
 step('copying the program');

@@ -63,7 +63,9 @@ function showFirstVolume() {
       fail('the first volume could not be created', created.stderr.trim());
     }
   }
-  const chosen = volumes.length === 0 ? FIRST_VOLUME : volumes.find((v) => v.desiredAttached)?.name;
+  const attachedNames = volumes.filter((v) => v.desiredAttached).map((v) => v.name);
+  const chosen =
+    volumes.length === 0 || attachedNames.includes(FIRST_VOLUME) ? FIRST_VOLUME : attachedNames[0];
   if (chosen === undefined) {
     console.log(`No volume is attached. Attach one: npx aurochs volume attach ${volumes[0].name}`);
     return;

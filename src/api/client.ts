@@ -286,7 +286,9 @@ export class ApiClient {
     const cause = { cause: error };
     if (code === 'EACCES' || code === 'EPERM') {
       const message = `this user may not use the agent's socket ${this.socketPath}`;
-      return new AurochsError('PERMISSION_DENIED', message, 'Use sudo, or join its group.', cause);
+      const hint =
+        'Use sudo. An agent with --api-socket-group lets the members of a group in, too.';
+      return new AurochsError('PERMISSION_DENIED', message, hint, cause);
     }
     if (code === 'ENOENT' || code === 'ECONNREFUSED' || code === 'ENOTSOCK') {
       const message = `no agent answers at ${this.socketPath}`;

@@ -20,10 +20,12 @@ export function crashOnBugs(who: string, log: Logger): void {
 
 /** Resolves at the first SIGTERM or SIGINT. */
 export function signalled(who: string, log: Logger): Promise<void> {
+  let isAsked = false; // A terminal and npm may both send one.
   return new Promise((resolve) => {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) {
       process.on(signal, () => {
-        log.info(`${who} is asked to stop`, { signal });
+        if (!isAsked) log.info(`${who} is asked to stop`, { signal });
+        isAsked = true;
         resolve();
       });
     }

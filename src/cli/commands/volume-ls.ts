@@ -11,7 +11,7 @@ const COLUMNS: readonly Column<VolumeBody>[] = [
   { title: 'ROBUSTNESS', value: (volume) => volume.robustness },
   {
     title: 'FRONTENDS',
-    value: (volume) => volume.exports.map((e) => e.frontend).join(', ') || '-',
+    value: (volume) => [...new Set(volume.exports.map((e) => e.frontend))].join(', ') || '-',
   },
   { title: 'DEVICE', value: (volume) => volume.device?.path ?? '-' },
   { title: 'CREATED', value: (volume) => formatTime(volume.createdAt) },
