@@ -185,8 +185,6 @@ describe('CSI over devices', function () {
   it('goes on with each call in the life of a volume after a kill of the agent', async () => {
     const target = node.target('mortal', 'a');
     let snapshotId = '';
-    const capacityRange = { requiredBytes: String(LARGER_BYTES) };
-    const larger = { volumeId: 'mortal', capacityRange };
     const life: Record<string, () => Promise<unknown>> = {
       CreateVolume: () => node.create('mortal', { sizeBytes: SIZE_BYTES }),
       ControllerPublishVolume: () => node.publish('mortal'),
@@ -198,8 +196,8 @@ describe('CSI over devices', function () {
       CreateSnapshot: async () => (snapshotId = await node.snapshot('mortal', 'kept')),
       'CreateVolume of a snapshot': () =>
         node.create('restored', { sizeBytes: SIZE_BYTES, snapshotId }),
-      ControllerExpandVolume: () => node.call('ControllerExpandVolume', larger),
-      NodeExpandVolume: () => node.call('NodeExpandVolume', { ...larger, volumePath: target }),
+      ControllerExpandVolume: () => node.expandVolume('mortal', LARGER_BYTES),
+      NodeExpandVolume: () => node.expandMounted('mortal', 'a', LARGER_BYTES),
       NodeGetVolumeStats: async () => {
         const { volumeCondition } = await node.stats('mortal', 'a');
         return [volumeCondition, readFileSync(`${target}/file`, 'utf8')];

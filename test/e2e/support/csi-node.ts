@@ -35,10 +35,16 @@ export interface Use {
 export class CsiNode {
   readonly endpoint = `unix://${SOCKET}`;
   readonly directory = DIRECTORY;
-  readonly agent = new GuestAgent();
-  readonly driver = new CsiDriver(SOCKET, this.agent.apiSocket);
+  readonly agent: GuestAgent;
+  readonly driver: CsiDriver;
   readonly client = new CsiClient(SOCKET);
   #nodeId = '';
+
+  /** `agentEnvironment` comes on top of this process's. */
+  constructor(agentEnvironment: Readonly<Record<string, string>> = {}) {
+    this.agent = new GuestAgent([], agentEnvironment);
+    this.driver = new CsiDriver(SOCKET, this.agent.apiSocket);
+  }
 
   async start(): Promise<void> {
     await mountDisk();
@@ -138,10 +144,19 @@ export class CsiNode {
   }
 
   async expand(volumeId: string, pod: string, sizeBytes: number): Promise<void> {
+    await this.expandVolume(volumeId, sizeBytes);
+    await this.expandMounted(volumeId, pod, sizeBytes);
+  }
+
+  expandVolume(volumeId: string, sizeBytes: number) {
     const capacityRange = { requiredBytes: String(sizeBytes) };
-    await this.call('ControllerExpandVolume', { volumeId, capacityRange });
+    return this.call('ControllerExpandVolume', { volumeId, capacityRange });
+  }
+
+  expandMounted(volumeId: string, pod: string, sizeBytes: number) {
+    const capacityRange = { requiredBytes: String(sizeBytes) };
     const volumePath = this.target(volumeId, pod);
-    await this.call('NodeExpandVolume', { volumeId, volumePath, capacityRange });
+    return this.call('NodeExpandVolume', { volumeId, volumePath, capacityRange });
   }
 
   /** Numbers of the blocks in an answer about a snapshot's metadata, in its order. */

@@ -22,10 +22,13 @@ export async function mountDisk(): Promise<void> {
 }
 
 export class GuestAgent extends AgentProcess {
-  constructor(private readonly extraArgs: readonly string[] = []) {
+  constructor(
+    private readonly extraArgs: readonly string[] = [],
+    env: Readonly<Record<string, string>> = {},
+  ) {
     super(
       { file: (name: string) => PLACES[name] ?? `${DISK_MOUNT}/${name}` },
-      { readyTimeoutMs: READY_TIMEOUT_MS, pollMs: POLL_MS },
+      { readyTimeoutMs: READY_TIMEOUT_MS, pollMs: POLL_MS, env },
     );
   }
 

@@ -9,6 +9,7 @@ interface Needs extends Pick<GuestOptions, 'init' | 'memoryMib' | 'timeoutMs'> {
 
 export const NEEDS: Record<string, Needs> = {
   'csi-sanity': { prepareHost: buildSanity, timeoutMs: 2_400_000 }, // A hundred volumes and their devices.
+  'csi-kill': { timeoutMs: 3_000_000 }, // Some forty restarts of the agent, as below.
   csi: { timeoutMs: 2_400_000 }, // Fifteen restarts of the agent, as below.
   'memory-pressure': { memoryMib: 768 },
   staging: { timeoutMs: 2_400_000 }, // Ten restarts of the agent, as below.
