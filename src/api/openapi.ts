@@ -39,7 +39,7 @@ export class OpenApiDocument {
       info: {
         title: 'Aurochs agent',
         version,
-        description: 'Replicated block volumes with snapshots, over iSCSI and NBD.',
+        description: 'Block volumes with snapshots, over iSCSI and NBD.',
         license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
       },
       servers: [{ url: 'http://localhost', description: 'the UNIX socket of the agent' }],

@@ -1,6 +1,9 @@
 /**
  * Fastify's own compilers of schemas, put to work when a route is first used. There are some hundred schemas; compiling
  * them all at the start would take longer than everything else that an agent does before it is ready.
+ *
+ * To fastify they are compilers of somebody's own: it does not make the names in a schema of headers small letters, and
+ * takes no value back from a validator, so that there are no defaults and no coercion.
  */
 import { createRequire } from 'node:module';
 import type Ajv from '@fastify/ajv-compiler';
@@ -14,32 +17,25 @@ interface Validate {
   errors?: ReturnType<Ajv.ValidatorCompiler>['errors'];
 }
 
-const buildValidator: Ajv.ValidatorFactory = (...setUp) => {
-  const compiler = once(() => {
-    const makeFactory = require('@fastify/ajv-compiler') as () => Ajv.ValidatorFactory;
-    return makeFactory()(...setUp);
-  });
-  return (route) => {
-    const compiled = once(() => compiler()(route));
-    const validate: Validate = (value) => {
-      const isValid = compiled()(value);
-      validate.errors = compiled().errors;
-      return isValid;
-    };
-    return validate as ReturnType<Ajv.ValidatorCompiler>;
+// Each made once: fastify asks for a compiler route by route, and the factory knows which it has made already.
+const validators = once(() => (require('@fastify/ajv-compiler') as () => Ajv.ValidatorFactory)());
+const serializers = once(() =>
+  (require('@fastify/fast-json-stringify-compiler') as () => FastJson.SerializerFactory)(),
+);
+
+const buildValidator: Ajv.ValidatorFactory = (schemas, options) => (route) => {
+  const compiled = once(() => validators()(schemas, options)(route));
+  const validate: Validate = (value) => {
+    const isValid = compiled()(value);
+    validate.errors = compiled().errors;
+    return isValid;
   };
+  return validate as ReturnType<Ajv.ValidatorCompiler>;
 };
 
-const buildSerializer: FastJson.SerializerFactory = (...setUp) => {
-  const compiler = once(() => {
-    const name = '@fastify/fast-json-stringify-compiler';
-    const makeFactory = require(name) as () => FastJson.SerializerFactory;
-    return makeFactory()(...setUp);
-  });
-  return (route) => {
-    const compiled = once(() => compiler()(route));
-    return (document) => compiled()(document);
-  };
+const buildSerializer: FastJson.SerializerFactory = (schemas, options) => (route) => {
+  const compiled = once(() => serializers()(schemas, options)(route));
+  return (document) => compiled()(document);
 };
 
 /** For fastify's schemaController. */

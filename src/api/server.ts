@@ -75,7 +75,11 @@ export class ApiServer {
   }
 }
 
-function createApp(deps: ApiServerDeps): FastifyInstance {
+/** Without the compilers, as a test has it, every schema is compiled before it is ready. */
+export function createApp(
+  deps: ApiServerDeps,
+  schemaController: { compilersFactory?: typeof compilersFactory } = { compilersFactory },
+): FastifyInstance {
   const app = Fastify({
     logger: false,
     bodyLimit: API_BODY_BYTES_MAX,
@@ -83,7 +87,7 @@ function createApp(deps: ApiServerDeps): FastifyInstance {
     routerOptions: { maxParamLength: API_PARAM_CHARS_MAX },
     exposeHeadRoutes: false,
     forceCloseConnections: 'idle',
-    schemaController: { compilersFactory },
+    schemaController,
     ajv: { customOptions: { coerceTypes: false, removeAdditional: false, allErrors: false } },
     // What fails before a route is found: a path that is too long or badly encoded.
     frameworkErrors: (error, request, reply) => {

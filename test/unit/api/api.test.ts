@@ -9,7 +9,7 @@ import { silentLogger } from '../../../src/core/logger.js';
 import { systemClock } from '../../../src/core/clock.js';
 import { EventStream } from '../../../src/api/event-stream.js';
 import { HTTP_STATUS } from '../../../src/api/http-status.js';
-import { ApiServer } from '../../../src/api/server.js';
+import { ApiServer, type ApiServerDeps, createApp } from '../../../src/api/server.js';
 import type { HealthBody } from '../../../src/api/types.js';
 import { ControlPlane } from '../../support/control-plane.js';
 
@@ -33,6 +33,7 @@ describe('the REST API', function () {
   this.timeout(20_000); // Each of its schemas is compiled when it is first used.
 
   let plane: ControlPlane;
+  let deps: ApiServerDeps;
   let api: ApiServer;
   let events: EventStream;
   let directory: string;
@@ -57,7 +58,7 @@ describe('the REST API', function () {
       bufferBytesMax: 64 * 1024,
     });
     await events.start();
-    api = new ApiServer({
+    deps = {
       volumes: plane.volumes,
       publications: plane.publications,
       mounts: plane.mounts,
@@ -71,7 +72,8 @@ describe('the REST API', function () {
       health: async () => HEALTH,
       doctor: async () => [{ check: 'io_uring', severity: 'ok', message: 'is there' }],
       log,
-    });
+    };
+    api = new ApiServer(deps);
     directory = mkdtempSync(join(tmpdir(), 'aurochs-api-'));
   });
 
@@ -89,6 +91,12 @@ describe('the REST API', function () {
     });
     return { status: answer.statusCode, body: answer.body === '' ? null : answer.json() };
   }
+
+  it('has no schema that cannot be compiled', async () => {
+    const app = createApp(deps, {});
+    await app.ready();
+    await app.close();
+  });
 
   it('takes a volume through its life', async () => {
     const created = await call('POST', '/v1/volumes', { name: 'db', size: '10GiB' });
