@@ -150,8 +150,14 @@ function startOrRestart(before, name, filesChanged) {
 }
 
 requireRoot('npm run install:systemd');
-if (destination === '' && spawnSync('systemd-sysusers', ['--version']).error) {
-  fail('systemd is not installed on this machine', 'npm start runs the agent without it');
+if (destination === '') {
+  const needed = ['systemctl', 'systemd-sysusers', 'systemd-tmpfiles'];
+  const missing = needed.filter((program) => spawnSync(program, ['--version']).error);
+  if (missing.length > 0)
+    fail(
+      `not on this machine: ${missing.join(', ')}`,
+      'apt-get install systemd; npm start runs the agent without it',
+    );
 }
 ensureBuilt();
 const before = existsSync(current) ? readlinkSync(current).replace('versions/', '') : null;
