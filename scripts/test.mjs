@@ -78,22 +78,41 @@ function csiSanity() {
   return totalsFrom(file, ended, (totals) => totals);
 }
 
-function googleTest(sanitize, executable, env = {}) {
+/** Runs a program beside others; resolves with its exit code and all that it has printed. */
+async function runBeside(name, command, args, env = {}) {
+  const log = join(scratch, `${name}.log`);
+  const output = openSync(log, 'w');
+  const stdio = ['ignore', output, output];
+  const child = spawn(command, args, { cwd: root, stdio, env: { ...process.env, ...env } });
+  const [status] = await once(child, 'close');
+  closeSync(output);
+  return { status, printed: readFileSync(log, 'utf8') };
+}
+
+/** Unit tests and simulation at once: the latter keeps one processor busy at most. */
+async function googleTests(sanitize, simulation = {}) {
   const build = ['scripts/build-native.mjs', '--tests', '--sanitize', sanitize];
   quietly(`compiling the core's tests (sanitizer: ${sanitize})`, process.execPath, build);
-  const file = join(scratch, 'gtest.json');
+  const [unit, sim] = await Promise.all([
+    googleTest(sanitize, 'unit_tests'),
+    googleTest(sanitize, 'sim_tests', simulation),
+  ]);
+  return { passed: unit.passed + sim.passed, failed: unit.failed + sim.failed };
+}
+
+async function googleTest(sanitize, name, env = {}) {
+  const file = join(scratch, `${name}.json`);
   rmSync(file, { force: true });
-  const ended = run(
-    join(root, 'build', sanitize, 'Release', executable),
-    ['--gtest_brief=1', `--gtest_output=json:${file}`],
-    {
-      ASAN_OPTIONS: 'detect_leaks=1:strict_string_checks=1',
-      UBSAN_OPTIONS: 'print_stacktrace=1',
-      TSAN_OPTIONS: 'halt_on_error=1:second_deadlock_stack=1',
-      ...env,
-    },
-  );
-  return totalsFrom(file, ended, ({ tests, failures, errors = 0, disabled = 0 }) => ({
+  const executable = join(root, 'build', sanitize, 'Release', name);
+  const args = ['--gtest_brief=1', `--gtest_output=json:${file}`];
+  const { status, printed } = await runBeside(name, executable, args, {
+    ASAN_OPTIONS: 'detect_leaks=1:strict_string_checks=1',
+    UBSAN_OPTIONS: 'print_stacktrace=1',
+    TSAN_OPTIONS: 'halt_on_error=1:second_deadlock_stack=1',
+    ...env,
+  });
+  process.stdout.write(printed);
+  return totalsFrom(file, status === 0, ({ tests, failures, errors = 0, disabled = 0 }) => ({
     passed: tests - disabled - failures - errors,
     failed: failures + errors,
   }));
@@ -128,26 +147,19 @@ async function fuzz(name) {
   const executable = join(root, 'build/fuzz/Release', name);
   const quiet = '-verbosity=0';
   const args = [...options, quiet, `-artifact_prefix=${root}/build/fuzz/${name}-`, found, corpus];
-  const log = join(scratch, `${name}.log`);
-  const output = openSync(log, 'w');
   console.log(`fuzzing ${name} for ${FUZZ_SECONDS} s`);
-  const child = spawn(executable, args, { cwd: root, stdio: ['ignore', output, output] });
-  const [status] = await once(child, 'close');
-  closeSync(output);
-  if (status !== 0) console.log(`${name} failed:\n${readFileSync(log, 'utf8')}`);
+  const { status, printed } = await runBeside(name, executable, args);
+  if (status !== 0) console.log(`${name} failed:\n${printed}`);
   return status === 0;
 }
 
 const SUITES = {
   tidy: () => mocha('dist/test/tidy/**/*.test.js'),
   unit: () => mocha('dist/test/unit/**/*.test.js'),
-  core: () => googleTest('none', 'unit_tests'),
-  sim: () => googleTest('none', 'sim_tests'),
-  'core-address': () => googleTest('address', 'unit_tests'),
-  'sim-address': () => googleTest('address', 'sim_tests'),
-  'core-thread': () => googleTest('thread', 'unit_tests'),
-  // Most of it runs on one thread, so fewer operations find the same races.
-  'sim-thread': () => googleTest('thread', 'sim_tests', { AUROCHS_MODEL_OPS: '250000' }),
+  core: () => googleTests('none'),
+  'core-address': () => googleTests('address'),
+  // Most of the simulation runs on one thread, so fewer operations find the same races.
+  'core-thread': () => googleTests('thread', { AUROCHS_MODEL_OPS: '250000' }),
   fuzz: fuzzers,
   csi: csiSanity,
   integration: () => mocha('dist/test/integration/**/*.test.js'),
