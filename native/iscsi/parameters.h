@@ -31,6 +31,8 @@ struct Parameters {
 inline constexpr uint32_t kOurMaxBurstBytes = 1 * kMiB;
 inline constexpr uint32_t kOurFirstBurstBytes = kFirstBurstBytesMax;
 inline constexpr uint32_t kOurOutstandingR2tMax = 4;
+// 13.15: when an initiator comes back after its connection has died. open-iscsi's next try is 3 s
+// later, so not before an agent with some volumes has started.
 inline constexpr uint32_t kOurTimeToWaitS = 2;
 inline constexpr uint32_t kOurTimeToRetainS = 0;  // 7.1.4: nothing to retain at level 0
 inline constexpr uint16_t kPortalGroupTag = 1;
