@@ -17,7 +17,7 @@ import { IscsiRecords, recordSettings } from './iscsi-record.js';
 import { type IscsiSession, IscsiSessions, LUN } from './iscsi-sessions.js';
 import { Iscsiadm } from './iscsiadm.js';
 import { initiatorListens, ISCSID_START_HINT, OPEN_ISCSI_INSTALL_HINT } from './iscsid.js';
-import { ensureModule, MODULE_ABSENT_HINT, moduleState } from './kernel-modules.js';
+import { ensureModule, moduleObstacle } from './kernel-modules.js';
 import type { Machine } from './machine.js';
 import { refuseMultipath } from './multipath.js';
 import { pollUntil, pollUntilTrue } from './poll.js';
@@ -48,10 +48,8 @@ export class IscsiDevices implements DeviceKind {
   }
 
   async obstacle(): Promise<Obstacle | null> {
-    if ((await moduleState(this.machine, 'iscsi_tcp')) === 'absent') {
-      const message = `the kernel ${this.machine.kernelRelease} has no module iscsi_tcp`;
-      return { code: 'UNSUPPORTED', message, hint: MODULE_ABSENT_HINT };
-    }
+    const noModule = await moduleObstacle(this.machine, this.host, 'iscsi_tcp');
+    if (noModule !== null) return noModule;
     if ((await this.machine.findProgram('iscsiadm')) === null) {
       const message = 'iscsiadm is not installed';
       return { code: 'UNSUPPORTED', message, hint: OPEN_ISCSI_INSTALL_HINT };
@@ -77,7 +75,6 @@ export class IscsiDevices implements DeviceKind {
       const message = `volume ${request.volume}: ${obstacle.message}`;
       throw new AurochsError(obstacle.code, message, obstacle.hint);
     }
-    await ensureModule(this.machine, this.host, 'iscsi_tcp');
     await ensureModule(this.machine, this.host, 'sd_mod'); // udev loads it too, where there is one.
     const portal = await connectAddress(request.from.address);
     const existing = await this.#existing(request.volume, portal);

@@ -1,6 +1,7 @@
 /** Is a module there, can it be had, and getting it. */
 import { AurochsError } from '../core/errors.js';
 import { CommandError, type CommandRunner } from './command.js';
+import type { Obstacle } from './device-kind.js';
 import type { Machine } from './machine.js';
 
 export type ModuleName = 'iscsi_tcp' | 'nbd' | 'sd_mod';
@@ -42,5 +43,20 @@ export async function ensureModule(
       `See the end of dmesg and /etc/modprobe.d, then try: modprobe ${module}`,
       { cause: error },
     );
+  }
+}
+
+/** As ensureModule, for who may do without: null when the module is there now. */
+export async function moduleObstacle(
+  machine: Machine,
+  runner: CommandRunner,
+  module: ModuleName,
+): Promise<Obstacle | null> {
+  try {
+    await ensureModule(machine, runner, module);
+    return null;
+  } catch (error) {
+    if (!(error instanceof AurochsError)) throw error;
+    return { code: error.code, message: error.message, hint: error.hint ?? '' };
   }
 }

@@ -14,7 +14,7 @@ import type { DeviceRequest, KernelNbd, KernelNbdOptions } from '../volume/ports
 import type { BlockDevices } from './block-devices.js';
 import type { DeviceKind, MadeDevice, Obstacle } from './device-kind.js';
 import type { Host } from './host-namespaces.js';
-import { ensureModule, MODULE_ABSENT_HINT, moduleState } from './kernel-modules.js';
+import { ensureModule, moduleObstacle } from './kernel-modules.js';
 import type { Machine } from './machine.js';
 import { pollUntilTrue } from './poll.js';
 import { connectAddress } from './portal-address.js';
@@ -45,10 +45,8 @@ export class NbdDevices implements DeviceKind {
     private readonly logger: Logger,
   ) {}
 
-  async obstacle(): Promise<Obstacle | null> {
-    if ((await moduleState(this.machine, 'nbd')) !== 'absent') return null;
-    const message = `the kernel ${this.machine.kernelRelease} has no module nbd`;
-    return { code: 'UNSUPPORTED', message, hint: MODULE_ABSENT_HINT };
+  obstacle(): Promise<Obstacle | null> {
+    return moduleObstacle(this.machine, this.host, 'nbd');
   }
 
   async find(volume: string): Promise<string | null> {

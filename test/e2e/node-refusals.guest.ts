@@ -96,7 +96,7 @@ describe('what stands in the way of a device', function () {
   });
 
   it('is a module that cannot be loaded', async () => {
-    await run('modprobe', '-r', 'iscsi_tcp');
+    await run('modprobe', '-r', 'iscsi_tcp', 'nbd');
     writeFileSync(FORBIDDEN, 'install iscsi_tcp /bin/false\ninstall nbd /bin/false\n');
     await refused(devices.attach(host.request('db', 'nbd')), 'UNSUPPORTED', /module nbd cannot/);
     await onceGone(null, 'UNSUPPORTED', /module iscsi_tcp cannot be loaded/, () =>
@@ -106,6 +106,27 @@ describe('what stands in the way of a device', function () {
     await devices.detach('db', false);
     assert.deepEqual(leftovers(), []);
   });
+
+  for (const [module, frontend, other] of [
+    ['iscsi_tcp', 'iscsi', 'nbd'],
+    ['nbd', 'nbd', 'iscsi'],
+  ] as const) {
+    it(`is nothing if only ${module} is absent: it comes over ${other}`, async () => {
+      await run('modprobe', '-r', module);
+      writeFileSync(FORBIDDEN, `install ${module} /bin/false\n`);
+      try {
+        const offered = ['iscsi', 'nbd'] as const;
+        await refused(devices.choose(frontend, offered), 'UNSUPPORTED', new RegExp(module));
+        assert.equal((await devices.choose('auto', offered)).frontend, other);
+        const { path } = await devices.attach(host.request('db', other));
+        await run('dd', `if=${path}`, 'of=/dev/null', 'bs=1M', 'iflag=direct');
+        await devices.detach('db', false);
+        assert.deepEqual(leftovers(), []);
+      } finally {
+        rmSync(FORBIDDEN);
+      }
+    });
+  }
 
   it('is a target that is not there', async () => {
     await host.volume('db').unexportIscsi();
